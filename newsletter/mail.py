@@ -1,0 +1,72 @@
+"""A mail as a value, and as the bytes that stand on the wire."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from email import policy
+from email.headerregistry import Address
+from email.message import EmailMessage
+from email.utils import format_datetime
+
+# Python's own SMTP policy writes a header of 79 octets or more without spaces as encoded-words, which no mailbox
+# reads in List-Unsubscribe; 998 is the longest line that RFC 5322 (2.1.1) allows.
+WIRE = policy.SMTP.clone(max_line_length=998)
+
+
+@dataclass(frozen=True)
+class Mailbox:
+    """A name and an address, as in From and To."""
+
+    address: str
+    name: str = ""
+
+
+@dataclass(frozen=True)
+class OutgoingEmail:
+    """One mail to one person: complete, nothing left to fill in.
+
+    `html` is None for readers who chose text only; `headers` are those beyond the ordinary ones.
+    """
+
+    sender: Mailbox
+    recipient: Mailbox
+    reply_to: Mailbox
+    subject: str
+    text: str
+    html: str | None = None
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+def one_click_headers(unsubscribe_url: str) -> dict[str, str]:
+    """The two headers that let a mailbox provider unsubscribe by one POST (RFC 2369, RFC 8058)."""
+    return {"List-Unsubscribe": f"<{unsubscribe_url}>", "List-Unsubscribe-Post": "List-Unsubscribe=One-Click"}
+
+
+def to_wire(email: OutgoingEmail, *, date: datetime, message_id: str) -> bytes:
+    """The mail as RFC 5322 bytes with CRLF; the same arguments give the same bytes.
+
+    `date` is aware; `message_id` is without angle brackets. Raises ValueError on a line break in a header.
+    """
+    message = EmailMessage(policy=WIRE)
+    message["From"] = _header_address(email.sender)
+    message["To"] = _header_address(email.recipient)
+    message["Reply-To"] = _header_address(email.reply_to)
+    message["Subject"] = email.subject
+    message["Date"] = format_datetime(date)
+    message["Message-ID"] = f"<{message_id}>"
+    for name, value in email.headers.items():
+        message[name] = value
+    message.set_content(email.text, cte="quoted-printable")
+    if email.html is not None:
+        message.add_alternative(email.html, subtype="html", cte="quoted-printable")
+        # A boundary drawn at random would make two writings of one mail differ.
+        message.set_boundary(f"=_{hashlib.sha256(message_id.encode()).hexdigest()[:32]}")
+    return message.as_bytes()
+
+
+def _header_address(mailbox: Mailbox) -> Address:
+    local, _, domain = mailbox.address.rpartition("@")
+    return Address(mailbox.name, local, domain)

@@ -1,0 +1,50 @@
+"""What rendering gives: one mailing as HTML and text, with slots where each reader's own links go."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import Enum
+
+
+class Slot(Enum):
+    """A place in the rendered mail that each reader's own link fills: once for HTML, once for text.
+
+    The tags are SendGrid substitution tags: closed, no spaces, none the beginning of another, replaced by plain
+    string replacement in every transport.
+    """
+
+    UNSUBSCRIBE_HTML = "-unsubscribe-link-html-"
+    UNSUBSCRIBE_TEXT = "-unsubscribe-link-text-"
+    PREFERENCES_HTML = "-preferences-link-html-"
+    PREFERENCES_TEXT = "-preferences-link-text-"
+
+
+@dataclass(frozen=True)
+class MailPicture:
+    """A picture as readers get it: re-encoded, without the maker's metadata.
+
+    `sha256` is of `content`; `name` is `<sha256>.<ext>`; width and height are pixels of the file.
+    """
+
+    name: str
+    sha256: str
+    media_type: str
+    content: bytes
+    width: int
+    height: int
+
+
+@dataclass(frozen=True)
+class RenderedEmail:
+    """One mailing, rendered for everybody: what is checked, approved and sent.
+
+    `html` and `text` hold slots (see Slot); `mjml` is what the HTML was made from; `pictures` are by file name.
+    """
+
+    subject: str
+    preheader: str
+    html: str
+    text: str
+    mjml: str
+    pictures: Mapping[str, MailPicture]

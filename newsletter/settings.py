@@ -1,0 +1,220 @@
+"""The settings: the environment, then `.env`, then `newsletter.toml`; read once into one frozen object.
+
+The clinic describes itself in `newsletter.toml`. What depends on the machine (`DATABASE_URL`, `BASE_URL`, keys) is
+given as `NEWSLETTER_<NAME>` in the environment or in `.env`, or under `[settings]` in `newsletter.toml`.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping
+from functools import cached_property
+from pathlib import Path
+from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
+from zoneinfo import ZoneInfo
+
+from babel import Locale, UnknownLocaleError
+from dotenv import dotenv_values
+from email_validator import EmailNotValidError, validate_email
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr
+
+from newsletter.errors import Fault, SettingsFaults
+from newsletter.staff_files import FileFaults, Tree, parse, read_text, read_toml
+
+PREFIX = "NEWSLETTER_"
+WORKSPACE_FILE = "newsletter.toml"
+
+
+def _email(text: str) -> str:
+    try:
+        return validate_email(text, check_deliverability=False, test_environment=True).ascii_email or text
+    except EmailNotValidError as error:
+        raise ValueError(f"`{text}` is not an e-mail address. | {error}") from None
+
+
+def _time_zone(text: str) -> str:
+    try:
+        ZoneInfo(text)
+    except (ValueError, OSError, KeyError):
+        raise ValueError(f"`{text}` is not a time zone. | Write it as Europe/London or Asia/Singapore.") from None
+    return text
+
+
+def _language(text: str) -> str:
+    try:
+        Locale.parse(text, sep="-")
+    except (ValueError, UnknownLocaleError):
+        raise ValueError(f"`{text}` is not a language. | Write its code, such as en, fr or pt-BR.") from None
+    return text
+
+
+def _hours(text: Any) -> Any:
+    if isinstance(text, str):
+        found = re.fullmatch(r"\s*(\d{1,3})\s*(?:h|hours?)?\s*", text)
+        if not found:
+            raise ValueError(f"`{text}` is not a number of hours. | Write it as 2.")
+        return int(found[1])
+    return text
+
+
+def _base_url(text: str) -> str:
+    parts = urlsplit(text)
+    if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment or parts.username:
+        raise ValueError(f"`{text}` is not the address of a site. | Write it as https://news.clinic.example.org.")
+    return text.rstrip("/")
+
+
+def _header_line(text: str) -> str:
+    if not text.strip() or re.search(r"[\x00-\x1f\x7f\x85\u2028\u2029]", text):
+        raise ValueError("is empty or has a line break. | Write it on one line.")
+    return text.strip()
+
+
+Email = Annotated[str, AfterValidator(_email)]
+HeaderLine = Annotated[str, Field(max_length=200), AfterValidator(_header_line)]
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Clinic(_Part):
+    """Who sends: shown in every mail, as the law asks."""
+
+    name: HeaderLine = Field(description="The clinic's name.")
+    postal_address: HeaderLine = Field(description="Its postal address on one line; every mail shows it.")
+    website: Annotated[str, AfterValidator(_base_url)] | None = Field(None, description="Its website.")
+    time_zone: Annotated[str, AfterValidator(_time_zone)] = Field(description="Where its clock is: Europe/London.")
+    language: Annotated[str, AfterValidator(_language)] = Field("en", description="The language of its pages.")
+
+    @cached_property
+    def zone(self) -> ZoneInfo:
+        """The clinic's time zone."""
+        return ZoneInfo(self.time_zone)
+
+
+class Sender(_Part):
+    """What stands in From and Reply-To."""
+
+    name: HeaderLine = Field(description="The name that inboxes show as the sender.")
+    address: Email = Field(description="The address that mails come from; its domain must be verified at SendGrid.")
+    reply_to: Email = Field(description="Where answers go: an address that somebody reads.")
+
+
+class Sending(_Part):
+    """The clinic's rules for sending."""
+
+    rule: str = Field("first tuesday 09:00", description="When a mailing goes out that names no time of its own.")
+    approvals_needed: int = Field(1, ge=1, le=5, description="How many people must approve an edition.")
+    approval_days: int = Field(30, ge=1, le=365, description="After so many days an approval expires.")
+    late_after: Annotated[int, Field(ge=1, le=72)] = Field(
+        2, description="Hours past its time after which a send waits for a person instead of starting late."
+    )
+
+
+class Machine(_Part):
+    """What depends on the machine that the newsletter runs on; `NEWSLETTER_<NAME>` in the environment or `.env`."""
+
+    database_url: str = Field("", description="Where rows are kept. Default: SQLite in the workspace's folder var/.")
+    base_url: Annotated[str, AfterValidator(_base_url)] = Field(
+        "http://127.0.0.1:8000", description="The public address of this installation; links in mails begin with it."
+    )
+    secret_key: SecretStr = Field(
+        SecretStr(""), description="Signs links. Old keys may follow after commas. Made by `init`."
+    )
+    suppression_key: SecretStr = Field(
+        SecretStr(""), description="Hashes addresses of erased people. Never change it. Made by `init`."
+    )
+    transport: Literal["mailbox", "sendgrid", "smtp"] = Field(
+        "mailbox", description="What carries mails: the local mailbox, SendGrid, or an SMTP server."
+    )
+    sendgrid_api_key: SecretStr = Field(SecretStr(""), description="The key of the SendGrid account.")
+    sendgrid_host: str = Field(
+        "https://api.sendgrid.com", description="SendGrid's API; for EU accounts https://api.eu.sendgrid.com."
+    )
+    sendgrid_webhook_public_key: str = Field("", description="Verifies what SendGrid tells about deliveries.")
+    smtp_url: SecretStr = Field(SecretStr(""), description="The SMTP server: smtps://user:password@mail.example.org.")
+    tracking: Literal["none", "aggregate"] = Field(
+        "none", description="none: nothing is counted. aggregate: clicks are counted for everybody together."
+    )
+
+
+class _WorkspaceFile(_Part):
+    clinic: Clinic
+    sender: Sender
+    sending: Sending = Sending()
+    settings: Machine = Machine()
+
+
+class Settings(_Part):
+    """All settings, frozen. `workspace` is the folder of newsletter.toml."""
+
+    workspace: Path
+    clinic: Clinic
+    sender: Sender
+    sending: Sending
+    machine: Machine
+
+    @property
+    def database_url(self) -> str:
+        """The SQLAlchemy URL of the database: SQLite in `var/` unless another is set."""
+        return self.machine.database_url or f"sqlite:///{self.workspace / 'var' / 'newsletter.sqlite3'}"
+
+    @property
+    def mailbox(self) -> Path:
+        """The folder of the local mailbox."""
+        return self.workspace / "var" / "mailbox"
+
+
+def find_workspace(start: Path) -> Path:
+    """The nearest folder from `start` upwards that holds newsletter.toml; raises SettingsFaults."""
+    for folder in (start, *start.parents):
+        if (folder / WORKSPACE_FILE).is_file():
+            return folder
+    raise SettingsFaults(
+        [Fault(WORKSPACE_FILE, 0, "", f"is not in {start} or above.", "Go to your workspace, or make one: newsletter init DIR")]
+    )
+
+
+def read_settings(workspace: Path, environ: Mapping[str, str] = os.environ) -> Settings:
+    """The settings of a workspace; raises SettingsFaults with every fault, named by variable or by file and line."""
+    try:
+        tree = read_toml(read_text(workspace / WORKSPACE_FILE, WORKSPACE_FILE), WORKSPACE_FILE)
+        file = parse(_WorkspaceFile, tree)
+        from_env_file = _variables(_read_env_file(workspace / ".env"), ".env")
+        from_environment = _variables(environ, "environment")
+        machine = file.settings
+        for source, values in ((".env", from_env_file), ("environment", from_environment)):
+            known = machine.model_dump(exclude_unset=True)
+            machine = parse(Machine, Tree(source, {**known, **values}))
+    except FileFaults as error:
+        raise SettingsFaults([_by_variable(fault) for fault in error.faults]) from None
+    return Settings(workspace=workspace, clinic=file.clinic, sender=file.sender, sending=file.sending, machine=machine)
+
+
+def _read_env_file(path: Path) -> dict[str, str]:
+    if not path.exists():
+        return {}
+    read_text(path, ".env")
+    return {key: value or "" for key, value in dotenv_values(path, interpolate=False).items()}
+
+
+def _variables(values: Mapping[str, str], source: str) -> dict[str, str]:
+    named = {key.removeprefix(PREFIX).lower(): value for key, value in values.items() if key.startswith(PREFIX)}
+    named.pop("workspace", None)
+    unknown = [
+        Fault(source, 0, PREFIX + name.upper(), "is not a setting.", "Check the spelling, or remove it.")
+        for name in named
+        if name not in Machine.model_fields
+    ]
+    if unknown:
+        raise FileFaults(*unknown)
+    return named
+
+
+def _by_variable(fault: Fault) -> Fault:
+    if fault.file in (".env", "environment") and not fault.field.startswith(PREFIX):
+        return Fault(fault.file, 0, PREFIX + fault.field.upper(), fault.problem, fault.remedy)
+    return fault

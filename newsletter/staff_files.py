@@ -1,0 +1,298 @@
+"""Reads the files that staff edit: UTF-8 text, YAML, TOML and front matter, with a line for every fault.
+
+A YAML file is read as a tree in which every scalar is text; the Pydantic model says what it means. So `2026-11`,
+`12:40` or `yes` never turn into something that nobody wrote. Anchors, tags and deep nesting have no use in these
+files and are refused, which also disarms the YAML attacks that need them.
+"""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
+
+import yaml
+from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
+
+from newsletter.errors import Fault
+
+TEXT_LIMIT = 1_000_000
+"""Bytes a text file may have; the longest campaign on record is a hundredth of it."""
+
+DEPTH_LIMIT = 12
+
+Model = TypeVar("Model", bound=BaseModel)
+Place = tuple[str | int, ...]
+
+
+class FileFaults(Exception):
+    """What is wrong with one file; the reader of a whole folder gathers several of these."""
+
+    def __init__(self, *faults: Fault) -> None:
+        self.faults = faults
+        super().__init__("\n".join(map(str, faults)))
+
+
+@dataclass(frozen=True)
+class Tree:
+    """What a structured file says, and on which line it says it.
+
+    `value` is made of dicts, lists, texts and None (and, from TOML, its own scalars); `lines` has the line of every
+    place, counted from 1, with the empty place for the file itself.
+    """
+
+    name: str
+    value: Any
+    lines: Mapping[Place, int] = field(default_factory=dict)
+
+    def line_of(self, place: Place) -> int:
+        """The line of a place, or of the nearest place around it that has one."""
+        known = tuple(part for i, part in enumerate(place) if isinstance(part, int) or self._names_a_key(place, i))
+        while known and known not in self.lines:
+            known = known[:-1]
+        return self.lines.get(known, 0)
+
+    def _names_a_key(self, place: Place, at: int) -> bool:
+        # Pydantic puts the name of a union's branch into a place; the file does not have it.
+        return at == len(place) - 1 or any(key[-1:] == (place[at],) for key in self.lines)
+
+
+def read_text(path: Path, name: str) -> str:
+    """The text of a file, with line ends as `\\n`; raises FileFaults when it is missing, too large or not UTF-8.
+
+    `name` is how the file is called in a fault: its path within the workspace.
+    """
+    try:
+        if path.stat().st_size > TEXT_LIMIT:
+            raise _fault(name, "is larger than 1 MB.", "Is it the right file? Keep only the text in it.")
+        content = path.read_bytes()
+    except FileNotFoundError:
+        raise _fault(name, "is not there.", "Check the name, or write the file.") from None
+    except IsADirectoryError:
+        raise _fault(name, "is a folder, not a file.", "Name the file in it.") from None
+    except OSError as error:
+        raise _fault(name, f"cannot be read ({error.strerror}).", "Check who may read it.") from None
+    return decode_text(content, name)
+
+
+def decode_text(content: bytes, name: str) -> str:
+    """UTF-8 bytes as text, a byte-order mark removed; raises FileFaults that names the likely encoding."""
+    try:
+        text = content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        likely = "UTF-16" if content[:2] in (b"\xff\xfe", b"\xfe\xff") else "Windows-1252"
+        raise _fault(
+            name,
+            f"is not written in UTF-8 (it looks like {likely}).",
+            "Save it again with the encoding UTF-8.",
+            line=content.count(b"\n", 0, error.start) + 1,
+        ) from None
+    if hidden := re.search(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]", text):
+        raise _fault(
+            name,
+            f"has a control character (U+{ord(hidden[0]):04X}) that no text should have.",
+            "Delete it, or paste the text again as plain text.",
+            line=text.count("\n", 0, hidden.start()) + 1,
+        )
+    return text.replace("\r\n", "\n").replace("\r", "\n")
+
+
+def read_yaml(text: str, name: str, *, first_line: int = 1) -> Tree:
+    """A YAML text as a tree of texts; raises FileFaults on what is no plain YAML mapping.
+
+    `first_line` is the line of the file on which the text begins (front matter starts below its `---`).
+    """
+    try:
+        events = iter(yaml.parse(text, Loader=yaml.CSafeLoader))
+        return _Composer(name, first_line, events).document()
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        raise _fault(
+            name,
+            f"is not valid YAML: {error.problem or error.context}.",
+            "Look at this line and the one above: indentation, a colon without a space, or a quote left open.",
+            line=first_line + (mark.line if mark else 0),
+        ) from None
+    except yaml.YAMLError as error:
+        raise _fault(name, f"is not valid YAML: {error}.", "Paste the text again as plain text.") from None
+
+
+class _Composer:
+    """Builds the tree from parser events, refusing what these files never need."""
+
+    def __init__(self, name: str, first_line: int, events: Iterator[Any]) -> None:
+        self.name = name
+        self.first_line = first_line
+        self.events = events
+        self.lines: dict[Place, int] = {(): first_line}
+
+    def document(self) -> Tree:
+        value: Any = None
+        documents = 0
+        for event in self.events:
+            if isinstance(event, yaml.DocumentStartEvent):
+                documents += 1
+                if documents > 1:
+                    raise self._refuse(event, "holds more than one YAML document.", "Remove the line `---`.")
+                value = self._value(next(self.events), ())
+        return Tree(self.name, {} if value is None else value, self.lines)
+
+    def _value(self, event: Any, place: Place) -> Any:
+        if isinstance(event, yaml.AliasEvent) or event.anchor:
+            raise self._refuse(event, "uses an anchor or alias (& or *).", "Write the text out, or put quotes around it.")
+        if event.tag:
+            raise self._refuse(event, f"uses a tag ({event.tag}).", "Remove it, or put quotes around the text.")
+        if len(place) > DEPTH_LIMIT:
+            raise self._refuse(event, "is nested too deeply.", "Look for brackets or dashes that should not be there.")
+        self.lines.setdefault(place, self._line(event))
+        if isinstance(event, yaml.SequenceStartEvent):
+            return self._sequence(place)
+        if isinstance(event, yaml.MappingStartEvent):
+            return self._mapping(place)
+        plain = event.implicit[0]
+        return None if plain and event.value in ("", "~", "null") else event.value
+
+    def _sequence(self, place: Place) -> list[Any]:
+        values: list[Any] = []
+        while not isinstance(event := next(self.events), yaml.SequenceEndEvent):
+            values.append(self._value(event, (*place, len(values))))
+        return values
+
+    def _mapping(self, place: Place) -> dict[str, Any]:
+        values: dict[str, Any] = {}
+        while not isinstance(event := next(self.events), yaml.MappingEndEvent):
+            key = self._value(event, (*place, "(key)"))
+            if not isinstance(key, str):
+                raise self._refuse(event, "has a key that is no text.", "Write `key: value`.")
+            if key in values:
+                raise self._refuse(event, f"has `{key}` twice.", "Keep one of the two.")
+            self.lines[*place, key] = self._line(event)
+            values[key] = self._value(next(self.events), (*place, key))
+        self.lines.pop((*place, "(key)"), None)
+        return values
+
+    def _line(self, event: Any) -> int:
+        return int(event.start_mark.line) + self.first_line
+
+    def _refuse(self, event: Any, problem: str, remedy: str) -> FileFaults:
+        return _fault(self.name, problem, remedy, line=self._line(event))
+
+
+def split_front_matter(text: str, name: str) -> tuple[Tree, str, int]:
+    """The front matter of a Markdown file, its body, and the line on which the body begins.
+
+    Front matter is YAML between a first line `---` and the next one; raises FileFaults when it is absent or open.
+    """
+    found = re.match(r"---[ \t]*\n(.*?\n)??---[ \t]*(?:\n|\Z)", text, re.DOTALL)
+    if not found:
+        problem = "has no end of its front matter." if text.startswith("---") else "does not begin with front matter."
+        raise _fault(
+            name, problem, "An article begins with `---`, lines such as `title: …`, and `---` again.", line=1
+        )
+    return (
+        read_yaml(found[1] or "", name, first_line=2),
+        text[found.end() :],
+        text.count("\n", 0, found.end()) + 1,
+    )
+
+
+def read_toml(text: str, name: str) -> Tree:
+    """A TOML text as a tree; raises FileFaults with the line that the parser names."""
+    try:
+        value = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        at = re.search(r"\(at line (\d+)", str(error))
+        problem = str(error).partition(" (at ")[0]
+        raise _fault(
+            name,
+            f"is not valid TOML: {problem}.",
+            'Each line is `key = "text"` below its `[section]`.',
+            line=int(at[1]) if at else 0,
+        ) from None
+    return Tree(name, value, _toml_lines(text))
+
+
+def _toml_lines(text: str) -> dict[Place, int]:
+    # tomllib keeps no positions; sections and keys at the start of a line are all that newsletter.toml has.
+    lines: dict[Place, int] = {(): 1}
+    section: Place = ()
+    for number, line in enumerate(text.splitlines(), start=1):
+        if head := re.match(r"\s*\[([^\[\]]+)\]", line):
+            section = tuple(part.strip() for part in head[1].split("."))
+            lines.setdefault(section, number)
+        elif key := re.match(r"""\s*["']?([\w-]+)["']?\s*=""", line):
+            lines.setdefault((*section, key[1]), number)
+    return lines
+
+
+def parse(model: type[Model], tree: Tree) -> Model:
+    """The tree as a model; raises FileFaults with one fault for every error that Pydantic found."""
+    try:
+        return model.model_validate(tree.value)
+    except ValidationError as error:
+        raise FileFaults(*(_from_pydantic(model, tree, details) for details in error.errors())) from None
+
+
+def _from_pydantic(model: type[BaseModel], tree: Tree, details: ErrorDetails) -> Fault:
+    place = details["loc"]
+    problem, remedy = _words(details)
+    return Fault(tree.name, tree.line_of(place), _field(place, tree), problem, remedy)
+
+
+def _field(place: Place, tree: Tree) -> str:
+    known = {key[-1] for key in tree.lines if key}
+    text = ""
+    for at, part in enumerate(place):
+        if isinstance(part, int):
+            text += f"[{part + 1}]"
+        elif part in known or at == len(place) - 1:
+            text += f".{part}" if text else part
+    return text
+
+
+def _words(details: ErrorDetails) -> tuple[str, str]:
+    """Pydantic's finding in a reader's words: what is wrong, and how to mend it."""
+    context = details.get("ctx", {})
+    match details["type"]:
+        case "missing":
+            return "is missing.", "Add it."
+        case "extra_forbidden":
+            return "is not a known key.", "Check the spelling, or remove the line."
+        case "string_type" if details["input"] is None:
+            return "is empty.", "Write something after the colon, or remove the line."
+        case "string_type":
+            return "must be text.", "Put the text in quotes."
+        case "string_too_short":
+            return "is empty.", "Write something after the colon, or remove the line."
+        case "string_too_long":
+            return f"is longer than {context['max_length']} characters.", "Make it shorter."
+        case "too_short":
+            return "is an empty list.", "Add at least one."
+        case "tuple_type" | "list_type":
+            return "must be a list.", "Start each entry with a dash on a line of its own."
+        case "dict_type" | "model_type" | "model_attributes_type":
+            return "must have keys of its own.", "Write `key: value` lines below it, indented."
+        case "bool_parsing" | "bool_type":
+            return "must be yes or no.", "Write `true` or `false`."
+        case "int_parsing" | "int_type" | "greater_than_equal" | "less_than_equal" | "int_from_float":
+            low, high = context.get("ge"), context.get("le")
+            span = f" of {low} or more" if low is not None else f" of {high} or less" if high is not None else ""
+            return f"must be a whole number{span}.", "Write it in digits."
+        case "date_from_datetime_parsing" | "date_parsing" | "date_type" | "date_from_datetime_inexact":
+            return "must be a date.", "Write it as year-month-day, such as 2026-11-03."
+        case "literal_error" | "enum":
+            return f"must be {context['expected'].replace(chr(39), '')}.", "Use one of these words."
+        case "value_error":
+            problem, _, remedy = str(context["error"]).partition(" | ")
+            return problem, remedy
+        case _:
+            problem, _, remedy = details["msg"].partition(" | ")
+            return problem if problem.endswith(".") else f"{problem}.", remedy
+
+
+def _fault(name: str, problem: str, remedy: str, *, line: int = 0) -> FileFaults:
+    return FileFaults(Fault(name, line, "", problem, remedy))
