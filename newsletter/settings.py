@@ -174,7 +174,15 @@ def find_workspace(start: Path) -> Path:
         if (folder / WORKSPACE_FILE).is_file():
             return folder
     raise SettingsFaults(
-        [Fault(WORKSPACE_FILE, 0, "", f"is not in {start} or above.", "Go to your workspace, or make one: newsletter init DIR")]
+        [
+            Fault(
+                WORKSPACE_FILE,
+                0,
+                "",
+                f"is not in {start} or above.",
+                "Go to your workspace, or make one: newsletter init DIR",
+            )
+        ]
     )
 
 

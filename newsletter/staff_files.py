@@ -143,7 +143,9 @@ class _Composer:
 
     def _value(self, event: Any, place: Place) -> Any:
         if isinstance(event, yaml.AliasEvent) or event.anchor:
-            raise self._refuse(event, "uses an anchor or alias (& or *).", "Write the text out, or put quotes around it.")
+            raise self._refuse(
+                event, "uses an anchor or alias (& or *).", "Write the text out, or put quotes around it."
+            )
         if event.tag:
             raise self._refuse(event, f"uses a tag ({event.tag}).", "Remove it, or put quotes around the text.")
         if len(place) > DEPTH_LIMIT:
@@ -190,9 +192,7 @@ def split_front_matter(text: str, name: str) -> tuple[Tree, str, int]:
     found = re.match(r"---[ \t]*\n(.*?\n)??---[ \t]*(?:\n|\Z)", text, re.DOTALL)
     if not found:
         problem = "has no end of its front matter." if text.startswith("---") else "does not begin with front matter."
-        raise _fault(
-            name, problem, "An article begins with `---`, lines such as `title: …`, and `---` again.", line=1
-        )
+        raise _fault(name, problem, "An article begins with `---`, lines such as `title: …`, and `---` again.", line=1)
     return (
         read_yaml(found[1] or "", name, first_line=2),
         text[found.end() :],

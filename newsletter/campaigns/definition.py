@@ -62,9 +62,7 @@ def _month(text: str) -> str:
 def _send_time(value: Any) -> SendTime:
     if isinstance(value, SendTime):
         return value
-    if not isinstance(value, str):
-        raise ValueError("is empty. | Write when it shall go out, such as 2026-11-03 09:00.")
-    return read_send_time(value)
+    return read_send_time(value if isinstance(value, str) else "")
 
 
 def _duration(value: Any) -> timedelta:
@@ -159,7 +157,9 @@ class MailingEntry(Definition):
         None, description="When it goes out, in clinic time. Absent means the sending rule of newsletter.toml."
     )
     subject: Line = Field(description="The subject line. Phones show about 50 characters.")
-    preheader: Line | None = Field(None, description="The line that inboxes show after the subject: 40 to 90 characters.")
+    preheader: Line | None = Field(
+        None, description="The line that inboxes show after the subject: 40 to 90 characters."
+    )
     opening: Words | None = Field(None, description="A few words before the first item, in Markdown.")
     items: tuple[ItemEntry, ...] = Field(min_length=1, description="Articles, videos and podcasts, in order.")
 

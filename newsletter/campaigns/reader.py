@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from types import MappingProxyType
 from zoneinfo import ZoneInfo
@@ -56,7 +56,9 @@ def _authors(campaigns: Path, faults: list[Fault]) -> Mapping[str, model.Author]
         try:
             entry = parse(definition.AuthorEntry, entry_tree)
         except FileFaults as error:
-            faults.extend(Fault(f.file, f.line, f"{key}.{f.field}".rstrip("."), f.problem, f.remedy) for f in error.faults)
+            faults.extend(
+                Fault(f.file, f.line, f"{key}.{f.field}".rstrip("."), f.problem, f.remedy) for f in error.faults
+            )
             continue
         photo = _picture(campaigns, campaigns.name, entry.photo, tree, (key, "photo"), faults)
         authors[key] = model.Author(key, entry.name, entry.role, entry.credentials, photo)
@@ -139,11 +141,13 @@ class _Reading:
         names: set[str] = set()
         for at, mailing in enumerate(entry.mailings):
             if mailing.name in names:
-                self._fault(("mailings", at, "name"), f"`{mailing.name}` is there twice.", "Give each mailing its own name.")
+                self._fault(
+                    ("mailings", at, "name"), f"`{mailing.name}` is there twice.", "Give each mailing its own name."
+                )
             names.add(mailing.name)
 
     def _mailing(self, entry: definition.MailingEntry, at: int, year: int, month: int) -> model.Mailing:
-        send_at = datetime.min
+        send_at = datetime.max.replace(tzinfo=UTC)
         try:
             send_at = (entry.send_at or self.sending_rule).in_month(year, month, self.time_zone)
         except ValueError as error:

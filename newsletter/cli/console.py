@@ -1,0 +1,45 @@
+"""How every command speaks: where its workspace is, results for people or as JSON, refusals on stderr."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+
+import typer
+
+from newsletter.errors import FaultList, NewsletterError
+
+if TYPE_CHECKING:
+    from newsletter.settings import Settings
+
+Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON, for programs.")]
+
+
+def load_settings() -> Settings:
+    """The settings of the workspace that contains the present folder, or of NEWSLETTER_WORKSPACE."""
+    from newsletter.settings import find_workspace, read_settings
+
+    named = os.environ.get("NEWSLETTER_WORKSPACE")
+    return read_settings(Path(named).resolve() if named else find_workspace(Path.cwd()))
+
+
+def say(text: str) -> None:
+    """Print one line for a person."""
+    sys.stdout.write(text + "\n")
+
+
+def say_json(value: Any) -> None:
+    """Print a result for a program."""
+    say(json.dumps(value, ensure_ascii=False, indent=2, default=str))
+
+
+def fail(error: NewsletterError) -> NoReturn:
+    """Print why something was refused, as JSON too when asked for, and exit 1."""
+    if "--json" in sys.argv:
+        faults = [vars(fault) for fault in error.faults] if isinstance(error, FaultList) else []
+        say_json({"refused": str(error), "faults": faults})
+    sys.stderr.write(f"{error}\n")
+    raise SystemExit(1)

@@ -1,0 +1,31 @@
+"""The `newsletter` command: gathers the groups, and turns a refusal into one clear message and exit code 1."""
+
+from __future__ import annotations
+
+import sys
+
+import typer
+
+from newsletter.cli import campaigns
+from newsletter.cli.console import fail
+from newsletter.errors import NewsletterError
+
+app = typer.Typer(
+    name="newsletter",
+    help="A clinic's monthly newsletter, from a draft to every reader's inbox.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+    rich_markup_mode=None,
+)
+campaigns.register(app)
+
+
+def main() -> None:
+    """Run the command line; exits 0 when done, 1 when refused with a reason, 2 on wrong usage."""
+    try:
+        app()
+    except NewsletterError as error:
+        fail(error)
+    except KeyboardInterrupt:
+        sys.exit(130)
