@@ -1,0 +1,75 @@
+"""What every test may ask for: a copy of the workspace, and a browser that forgives no fault."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Protocol
+
+import pytest
+from playwright.sync_api import Browser, Page, sync_playwright
+
+from tests.browser.chromium import ARGUMENTS, find_chromium
+from tests.browser.faults import gather_faults
+from tests.node import NODE, ROOT
+
+
+class NewPage(Protocol):
+    """Opens a page in a context of its own; the options are those of Playwright's `Browser.new_context`."""
+
+    def __call__(self, **options: Any) -> Page:
+        """A blank page."""
+        ...
+
+
+@pytest.fixture
+def workspace(tmp_path: Path) -> Path:
+    """A copy of the repository's own workspace, to change at will."""
+    copy = tmp_path / "workspace"
+    copy.mkdir()
+    shutil.copy(ROOT / "newsletter.toml", copy)
+    for folder in ("campaigns", "templates", "subscribers"):
+        shutil.copytree(ROOT / folder, copy / folder)
+    return copy
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    """One Chromium for the whole run; take `new_page` or `page` rather than this."""
+    chromium = find_chromium()
+    # Playwright's own Node needs a library that a bare Debian does not have.
+    os.environ["PLAYWRIGHT_NODEJS_PATH"] = str(NODE)
+    with sync_playwright() as playwright:
+        running = playwright.chromium.launch(
+            executable_path=chromium.executable,
+            args=ARGUMENTS,
+            env={**os.environ, **chromium.environment},
+        )
+        yield running
+        running.close()
+
+
+@pytest.fixture
+def new_page(browser: Browser) -> Iterator[NewPage]:
+    """Opens pages that reach nothing beyond loopback; an error in a page or on its console fails the test."""
+    opened = []
+
+    def new_page(**options: Any) -> Page:
+        context = browser.new_context(**options)
+        opened.append((context, gather_faults(context)))
+        return context.new_page()
+
+    yield new_page
+    faults: list[str] = []
+    for context, found in opened:
+        context.close()
+        faults += found
+    assert not faults, "\n".join(faults)
+
+
+@pytest.fixture
+def page(new_page: NewPage) -> Page:
+    """One page of 1280 by 800; see `new_page`."""
+    return new_page(viewport={"width": 1280, "height": 800})
