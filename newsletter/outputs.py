@@ -1,0 +1,69 @@
+"""Writes a mailing to a folder, so that people can look at it: html, txt, mjml, eml, pictures."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from newsletter.campaigns.model import Campaign, Mailing
+from newsletter.errors import Refused
+from newsletter.mail import Mailbox, OutgoingEmail, one_click_headers, to_wire
+from newsletter.rendering.email import archive_slug
+from newsletter.rendering.model import RenderedEmail, Slot
+from newsletter.settings import Settings
+from newsletter.wiring import render_mailing
+
+SAMPLE_TOKEN = "sample"  # noqa: S105 - it opens nothing: a rendered file belongs to no reader
+
+
+def write_mailing(settings: Settings, campaign: Campaign, mailing: Mailing, output: Path) -> list[Path]:
+    """Write one mailing into `output` and return the paths, main files first.
+
+    The html file shows its pictures from the folder beside it; the eml file is what a reader would get, its pictures
+    at BASE_URL. The same files and settings give the same bytes. Raises Refused when the folder cannot be written.
+    """
+    slug = archive_slug(campaign, mailing)
+    beside = render_mailing(settings, campaign, mailing, pictures_at=f"{slug}-pictures")
+    sent = render_mailing(settings, campaign, mailing)
+    files: dict[str, bytes] = {
+        f"{slug}.html": fill_slots(beside, settings).html.encode(),
+        f"{slug}.txt": fill_slots(sent, settings).text.encode(),
+        f"{slug}.mjml": beside.mjml.encode(),
+        f"{slug}.eml": _as_eml(settings, mailing, slug, fill_slots(sent, settings)),
+        **{f"{slug}-pictures/{name}": picture.content for name, picture in beside.pictures.items()},
+    }
+    try:
+        for name, content in files.items():
+            path = output / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(content)
+    except OSError as error:
+        raise Refused(f"{error.filename} cannot be written ({error.strerror}). Choose another folder.") from None
+    return [output / name for name in files if "/" not in name]
+
+
+def fill_slots(mail: RenderedEmail, settings: Settings) -> RenderedEmail:
+    """The mail with sample links in its slots, for looking at only."""
+    html, text = mail.html, mail.text
+    for slot, path in (
+        (Slot.UNSUBSCRIBE_HTML, "unsubscribe"),
+        (Slot.UNSUBSCRIBE_TEXT, "unsubscribe"),
+        (Slot.PREFERENCES_HTML, "preferences"),
+        (Slot.PREFERENCES_TEXT, "preferences"),
+    ):
+        link = f"{settings.machine.base_url}/{path}/{SAMPLE_TOKEN}"
+        html, text = html.replace(slot.value, link), text.replace(slot.value, link)
+    return RenderedEmail(mail.subject, mail.preheader, html, text, mail.mjml, mail.pictures)
+
+
+def _as_eml(settings: Settings, mailing: Mailing, slug: str, mail: RenderedEmail) -> bytes:
+    sender = settings.sender
+    email = OutgoingEmail(
+        sender=Mailbox(sender.address, sender.name),
+        recipient=Mailbox("reader@example.org"),
+        reply_to=Mailbox(sender.reply_to),
+        subject=mail.subject,
+        text=mail.text,
+        html=mail.html,
+        headers=one_click_headers(f"{settings.machine.base_url}/unsubscribe/{SAMPLE_TOKEN}"),
+    )
+    return to_wire(email, date=mailing.send_at, message_id=f"{slug}@{sender.address.rpartition('@')[2]}")

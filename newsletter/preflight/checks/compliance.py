@@ -1,0 +1,33 @@
+"""Does the mail say who sends it, from where, and how to leave? (CAN-SPAM, PECR, CASL, the Gmail sender rules.)"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from html import escape
+
+from newsletter.preflight.model import Draft, Finding, Level
+from newsletter.rendering.model import Slot
+
+
+def check(draft: Draft) -> Iterator[Finding]:
+    """The links to leave and to choose, the clinic's name and postal address, in both parts."""
+    html, text = draft.mail.html, draft.mail.text
+    for slot, words in (
+        (Slot.UNSUBSCRIBE_HTML, "unsubscribe link"),
+        (Slot.PREFERENCES_HTML, "preferences link"),
+    ):
+        if f'href="{slot.value}"' not in html:
+            yield _stop(draft, f"the mail has no {words}.")
+    for slot, words in ((Slot.UNSUBSCRIBE_TEXT, "unsubscribe link"), (Slot.PREFERENCES_TEXT, "preferences link")):
+        if slot.value not in text:
+            yield _stop(draft, f"the text part has no {words}.")
+    flowed = " ".join(text.split())
+    for what, words in (("name", draft.clinic.name), ("postal address", draft.clinic.postal_address)):
+        if escape(words) not in html and words not in html:
+            yield _stop(draft, f"the mail does not show the clinic's {what}.")
+        if " ".join(words.split()) not in flowed:
+            yield _stop(draft, f"the text part does not show the clinic's {what}.")
+
+
+def _stop(draft: Draft, problem: str) -> Finding:
+    return Finding(Level.STOP, "compliance", draft.place, problem, "Restore templates/email/blocks/footer.mjml.j2.")

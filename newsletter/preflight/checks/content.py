@@ -1,0 +1,62 @@
+"""Is everything written, and does the inbox show it well?"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from newsletter.campaigns.model import Article
+from newsletter.preflight.model import Draft, Finding, Level
+from newsletter.rendering.model import Slot
+
+SUBJECT_LENGTH = 60
+PREHEADER_LENGTHS = range(30, 111)
+PLACEHOLDERS = re.compile(r"replace this text|lorem ipsum|\bTODO\b|\bTBC\b|\bXXX\b", re.IGNORECASE)
+
+
+def check(draft: Draft) -> Iterator[Finding]:
+    """Subject, preheader, placeholders left in the text, who signs, and words that would act as slots."""
+    mailing = draft.mailing
+
+    def finding(level: Level, problem: str, remedy: str, place: str = draft.place) -> Finding:
+        return Finding(level, "content", place, problem, remedy)
+
+    if re.match(r"(re|fwd?|aw|tr)\s*:", mailing.subject, re.IGNORECASE):
+        yield finding(Level.STOP, "the subject pretends to be an answer.", "Remove `Re:` or `Fwd:`.")
+    if len(mailing.subject) > SUBJECT_LENGTH:
+        yield finding(
+            Level.WARN,
+            f"the subject has {len(mailing.subject)} characters; phones cut it at about 50.",
+            "Put the main words first, or make it shorter.",
+        )
+    letters = [c for c in mailing.subject if c.isalpha()]
+    if len(letters) > 8 and all(c.isupper() for c in letters):
+        yield finding(Level.WARN, "the subject is all capitals.", "Write it as a sentence; capitals look like spam.")
+    if mailing.preheader is None:
+        yield finding(
+            Level.NOTE,
+            "there is no preheader; inboxes will show the first words.",
+            "Add `preheader:`, 40 to 90 characters.",
+        )
+    elif len(mailing.preheader) not in PREHEADER_LENGTHS:
+        yield finding(Level.NOTE, f"the preheader has {len(mailing.preheader)} characters.", "40 to 90 read best.")
+    if found := PLACEHOLDERS.search(draft.mail.text):
+        yield finding(Level.STOP, f"`{found[0]}` is still in the text.", "Write the real words.")
+    for slot in Slot:
+        if slot.value in f"{mailing}":
+            yield finding(Level.STOP, f"the text holds `{slot.value}`, which stands for a link.", "Remove it.")
+    for item in mailing.items:
+        if isinstance(item, Article):
+            if item.author is None:
+                yield finding(Level.WARN, "nobody signs the article.", "Add `author:` at its head.", item.name)
+            if item.reviewed_by is None:
+                yield finding(
+                    Level.NOTE, "no reviewer is named.", "Add `reviewed_by:` when somebody checked it.", item.name
+                )
+            if item.review_by and item.review_by < draft.mailing.send_at.date():
+                yield finding(
+                    Level.STOP,
+                    f"the article should have been read again by {item.review_by}.",
+                    "Have it checked, and set a new `review_by`.",
+                    item.name,
+                )

@@ -1,0 +1,136 @@
+"""The Jinja environment of `templates/email/`: sandboxed, escaping, strict about missing names.
+
+Every start tag of an MJML template is marked with its file and line on loading, so that a fault found in the rendered
+document can be placed in the template that a person can open.
+"""
+
+from __future__ import annotations
+
+import re
+import traceback
+import unicodedata
+from collections.abc import Callable, Mapping
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from jinja2 import FileSystemLoader, StrictUndefined, TemplateError, TemplateNotFound, TemplateSyntaxError
+from jinja2.sandbox import ImmutableSandboxedEnvironment
+from markupsafe import Markup, escape
+
+from newsletter.campaigns import markdown
+from newsletter.errors import Fault, TemplateFault
+from newsletter.rendering.lint import MARK
+from newsletter.rendering.plaintext import wrap
+
+FOLDER = "templates/email"
+
+_CODE_OR_TAG = re.compile(r"\{%.*?%\}|\{\{.*?\}\}|\{#.*?#\}|<!--.*?-->|<([A-Za-z][\w-]*)", re.DOTALL)
+
+
+class _MarkingLoader(FileSystemLoader):
+    def get_source(self, environment: Any, template: str) -> tuple[str, str, Callable[[], bool]]:
+        source, path, fresh = super().get_source(environment, template)
+        return (mark(source, template) if template.endswith(".mjml.j2") else source), path, fresh
+
+
+def mark(source: str, name: str) -> str:
+    """A template's source with every start tag outside of Jinja code marked with its file and line."""
+    line, counted = 1, 0
+
+    def with_place(found: re.Match[str]) -> str:
+        nonlocal line, counted
+        line += source.count("\n", counted, found.start())
+        counted = found.start()
+        return f'{found[0]} {MARK}="{name}:{line}"' if found[1] else found[0]
+
+    return _CODE_OR_TAG.sub(with_place, source)
+
+
+def attribute(text: str) -> Markup:
+    """Text for an MJML attribute: MRML prints many characters there as Rust escapes unless they are references."""
+    safe = str(escape(unicodedata.normalize("NFC", " ".join(str(text).split()))))
+    return Markup(  # noqa: S704 - escaped in the line above
+        "".join(c if c == " " or unicodedata.category(c) not in _STRANGE else f"&#{ord(c)};" for c in safe)
+    )
+
+
+_STRANGE = frozenset({"Cc", "Cf", "Zs", "Zl", "Zp", "Mn"})
+
+
+def prose(text: str, styles: Mapping[str, str], top_heading: int = 3) -> Markup:
+    """Markdown as sanitised HTML, each tag with the style that the template gives it."""
+    return Markup(markdown.to_html(text, top_heading=top_heading, styles=styles))  # noqa: S704 - sanitised by nh3
+
+
+def plain(text: str, width: int = 72) -> str:
+    """Markdown as wrapped plain text, a blank line between blocks."""
+    blocks = list(markdown.to_blocks(text))
+    lines: list[str] = []
+    for at, (prefix, words) in enumerate(blocks):
+        in_list = prefix.strip() and at and blocks[at - 1][0].strip()
+        if at and not in_list:
+            lines.append("")
+        lines.append(wrap(words, width, first=prefix, rest=prefix if prefix.startswith(">") else " " * len(prefix)))
+    return "\n".join(lines)
+
+
+def for_outlook(rule: str) -> str:
+    """A dark-mode CSS rule as Outlook's web and phone programs need it: they mark what they recoloured."""
+    selectors, _, declarations = rule.strip().partition("{")
+    marks = [
+        name
+        for name, wanted in (("[data-ogsc]", "color: "), ("[data-ogsb]", "background-color: "))
+        if re.search(rf"(^|[ ;]){wanted}", declarations)
+    ]
+    return "\n".join(f"{', '.join(f'{m} {s.strip()}' for s in selectors.split(','))} {{{declarations}" for m in marks)
+
+
+@lru_cache(maxsize=8)
+def environment(folder: Path) -> ImmutableSandboxedEnvironment:
+    """The environment of one workspace's `templates/email/`, kept while the process lives."""
+    env = ImmutableSandboxedEnvironment(
+        loader=_MarkingLoader(folder),
+        autoescape=lambda name: bool(name and name.endswith(".mjml.j2")),
+        undefined=StrictUndefined,
+        extensions=["jinja2.ext.i18n"],
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    env.filters.update(attr=attribute, prose=prose, plain=plain, wrap=wrap, outlook=for_outlook)
+    env.install_null_translations(newstyle=True)  # type: ignore[attr-defined] # added by the i18n extension
+    return env
+
+
+def render(folder: Path, name: str, context: Mapping[str, Any]) -> str:
+    """A template with its values filled in; raises TemplateFault with the template's file and line."""
+    try:
+        return environment(folder).get_template(name).render(context)
+    except TemplateSyntaxError as error:
+        raise TemplateFault(
+            [_fault(error.name or name, error.lineno, f"cannot be read: {error.message}.", _UNDO)]
+        ) from None
+    except TemplateNotFound as error:
+        raise TemplateFault(
+            [_fault(str(error.name), 0, "is not there.", "Restore it from a fresh workspace.")]
+        ) from None
+    except (TemplateError, TypeError, ValueError, ArithmeticError, LookupError, RecursionError) as error:
+        file, line = _last_template_line(error, folder, name)
+        raise TemplateFault([_fault(file, line, f"fails: {error}.", _UNDO)]) from None
+
+
+_UNDO = "Undo the last change there, or restore the file from a fresh workspace."
+
+
+def _fault(name: str, line: int, problem: str, remedy: str) -> Fault:
+    return Fault(f"{FOLDER}/{name}", line, "", problem, remedy)
+
+
+def _last_template_line(error: BaseException, folder: Path, name: str) -> tuple[str, int]:
+    # Jinja rewrites tracebacks so that frames of templates bear the template's own file and line.
+    for frame in reversed(traceback.extract_tb(error.__traceback__)):
+        path = Path(frame.filename)
+        if path.is_relative_to(folder):
+            return str(path.relative_to(folder)), frame.lineno or 0
+    return name, 0
