@@ -138,7 +138,7 @@ def _play_badge(diameter: int) -> Image.Image:
     draw.line([*corners, corners[0]], fill=SIGN, width=round(soft * 2))
     for x, y in corners:
         draw.ellipse((x - soft, y - soft, x + soft, y + soft), fill=SIGN)
-    return badge.resize((diameter, diameter), Image.Resampling.LANCZOS)
+    return badge.reduce(_SMOOTHING)
 
 
 def _encode(image: Image.Image) -> MailPicture:
