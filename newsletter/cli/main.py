@@ -6,7 +6,7 @@ import sys
 
 import typer
 
-from newsletter.cli import campaigns
+from newsletter.cli import campaigns, workspace
 from newsletter.cli.console import fail
 from newsletter.errors import NewsletterError
 
@@ -18,6 +18,7 @@ app = typer.Typer(
     add_completion=False,
     rich_markup_mode=None,
 )
+workspace.register(app)
 campaigns.register(app)
 
 
