@@ -6,7 +6,9 @@ from the other.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
+from functools import lru_cache
 
 import nh3
 from markdown_it import MarkdownIt
@@ -22,6 +24,20 @@ _parser = MarkdownIt("commonmark", {"html": False, "maxNesting": NESTING_LIMIT *
 _parser.add_render_rule("softbreak", lambda self, tokens, idx, options, env: " ")
 
 
+def _render_heading(self: object, tokens: Sequence[Token], idx: int, options: object, env: Mapping[int, int]) -> str:
+    return f"<h{env[idx]}>" if tokens[idx].nesting == 1 else f"</h{env[idx]}>\n"
+
+
+_parser.add_render_rule("heading_open", _render_heading)
+_parser.add_render_rule("heading_close", _render_heading)
+
+
+@lru_cache(maxsize=64)
+def _tokens(text: str) -> tuple[Token, ...]:
+    # Faults, HTML, text and citations all ask for the same tokens; nobody may change them.
+    return tuple(_parser.parse(text))
+
+
 def find_faults(text: str, name: str, first_line: int) -> list[Fault]:
     """What a mail cannot carry in a Markdown text: pictures, HTML, links that lead nowhere."""
     faults: list[Fault] = []
@@ -29,7 +45,7 @@ def find_faults(text: str, name: str, first_line: int) -> list[Fault]:
     def add(line: int, problem: str, remedy: str) -> None:
         faults.append(Fault(name, first_line + line, "", problem, remedy))
 
-    for token in _parser.parse(text):
+    for token in _tokens(text):
         line = token.map[0] if token.map else 0
         if token.level > NESTING_LIMIT:
             add(line, "is nested too deeply.", "Use fewer levels of lists and quotes.")
@@ -54,25 +70,30 @@ def to_html(text: str, *, top_heading: int = 3, styles: Mapping[str, str] | None
     Headings begin at `top_heading`, whatever the author's first level is, and skip no level. `styles` gives each tag
     the inline style that mail clients without style sheets need.
     """
-    tokens = _parser.parse(text)
-    _shift_headings(tokens, top_heading)
-    html = _parser.renderer.render(tokens, _parser.options, {})
-    return nh3.clean(
-        html,
+    tokens = _tokens(text)
+    html = nh3.clean(
+        _parser.renderer.render(tokens, _parser.options, _heading_levels(tokens, top_heading)),
         tags=ALLOWED_TAGS,
         attributes={"a": {"href"}, "ol": {"start"}},
         url_schemes={"http", "https", "mailto"},
         link_rel=None,
         set_tag_attribute_values={tag: {"style": style} for tag, style in (styles or {}).items()},
-    ).strip()
+    )
+    # MJML is XML: what HTML leaves open must be closed.
+    return re.sub(r"<(br|hr)([^>]*)>", r"<\1\2 />", html).strip()
 
 
-def _shift_headings(tokens: Sequence[Token], top: int) -> None:
+def _heading_levels(tokens: Sequence[Token], top: int) -> dict[int, int]:
+    """The level of each heading token by its index: the author's order of levels, begun at `top`, none skipped."""
     used = sorted({token.tag for token in tokens if token.type == "heading_open"})
-    levels = {tag: f"h{min(top + at, 6)}" for at, tag in enumerate(used)}
-    for token in tokens:
+    levels: dict[int, int] = {}
+    level = top - 1
+    for at, token in enumerate(tokens):
+        if token.type == "heading_open":
+            level = min(top + used.index(token.tag), level + 1, 6)
         if token.type in ("heading_open", "heading_close"):
-            token.tag = levels[token.tag]
+            levels[at] = level
+    return levels
 
 
 def to_blocks(text: str) -> Iterator[tuple[str, str]]:
@@ -84,7 +105,7 @@ def to_blocks(text: str) -> Iterator[tuple[str, str]]:
     counters: list[int | None] = []
     bullet = ""
     quote = 0
-    for token in _parser.parse(text):
+    for token in _tokens(text):
         match token.type:
             case "bullet_list_open":
                 counters.append(None)

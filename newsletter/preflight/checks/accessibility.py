@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from itertools import pairwise
 
 from newsletter.preflight.model import Draft, Finding, Level
 from newsletter.rendering.brand import BRAND_FILE, Palette, contrast
@@ -38,7 +39,7 @@ def check(draft: Draft) -> Iterator[Finding]:
         yield Finding(
             Level.STOP, "accessibility", draft.place, "the mail needs one main heading, first.", "Use one <h1>."
         )
-    for before, after in zip(levels, levels[1:], strict=False):
+    for before, after in pairwise(levels):
         if after > before + 1:
             yield Finding(
                 Level.WARN,
