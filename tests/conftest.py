@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Protocol
@@ -11,9 +10,10 @@ from typing import Any, Protocol
 import pytest
 from playwright.sync_api import Browser, Page, sync_playwright
 
+from newsletter.workspace import create_workspace
 from tests.browser.chromium import ARGUMENTS, find_chromium
 from tests.browser.faults import gather_faults
-from tests.node import NODE, ROOT
+from tests.node import NODE
 
 
 class NewPage(Protocol):
@@ -26,13 +26,10 @@ class NewPage(Protocol):
 
 @pytest.fixture
 def workspace(tmp_path: Path) -> Path:
-    """A copy of the repository's own workspace, to change at will."""
-    copy = tmp_path / "workspace"
-    copy.mkdir()
-    shutil.copy(ROOT / "newsletter.toml", copy)
-    for folder in ("campaigns", "templates", "subscribers"):
-        shutil.copytree(ROOT / folder, copy / folder)
-    return copy
+    """A workspace as `newsletter init` makes it, with the sample month, to change at will."""
+    folder = tmp_path / "workspace"
+    create_workspace(folder)
+    return folder
 
 
 @pytest.fixture(scope="session")

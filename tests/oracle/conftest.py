@@ -15,6 +15,7 @@ import yaml
 from newsletter.rendering.model import RenderedEmail
 from newsletter.settings import read_settings
 from newsletter.wiring import read_named_campaign, render_mailing
+from newsletter.workspace import create_workspace
 from tests.node import NODE, ROOT, install
 
 HERE = Path(__file__).parent
@@ -42,10 +43,7 @@ def _names() -> list[str]:
 def all_compared(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, Compared]:
     """Every mail by its name, such as `2026-11-neuroplastic-pain/opening`."""
     workspace = tmp_path_factory.mktemp("oracle") / "workspace"
-    workspace.mkdir()
-    shutil.copy(ROOT / "newsletter.toml", workspace)
-    for folder in ("campaigns", "templates", "subscribers"):
-        shutil.copytree(ROOT / folder, workspace / folder)
+    create_workspace(workspace)
     shutil.copytree(DIFFICULT, workspace / "campaigns", dirs_exist_ok=True)
     sample = next((ROOT / "campaigns").glob("*/pictures"))
     for difficult in DIFFICULT.iterdir():

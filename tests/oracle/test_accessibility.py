@@ -48,3 +48,12 @@ def test_pictures_that_do_not_load_leave_their_words(compared: Compared, new_pag
     assert page.evaluate("document.documentElement.scrollWidth") <= 375
     for image in page.locator("img").all():
         assert image.get_attribute("alt") is not None
+
+
+def test_words_run_in_the_direction_of_their_language(compared: Compared, new_page: NewPage) -> None:
+    page = new_page()
+    show_pictures(page, compared.email.pictures)
+    page.set_content(compared.email.html)
+    directions = "all => [...new Set(all.map(it => getComputedStyle(it).direction))]"
+    wanted = page.locator("html").get_attribute("dir")
+    assert page.locator("h1, h2, h3, p, li").evaluate_all(directions) == [wanted]

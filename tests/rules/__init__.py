@@ -1,0 +1,1 @@
+"""Guards of the house: what every change must leave true, whatever it is about."""
