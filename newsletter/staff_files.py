@@ -51,14 +51,27 @@ class Tree:
 
     def line_of(self, place: Place) -> int:
         """The line of a place, or of the nearest place around it that has one."""
-        known = tuple(part for i, part in enumerate(place) if isinstance(part, int) or self._names_a_key(place, i))
-        while known and known not in self.lines:
-            known = known[:-1]
-        return self.lines.get(known, 0)
+        place = self.real_place(place)
+        while place and place not in self.lines:
+            place = place[:-1]
+        return self.lines.get(place, 0)
 
-    def _names_a_key(self, place: Place, at: int) -> bool:
-        # Pydantic puts the name of a union's branch into a place; the file does not have it.
-        return at == len(place) - 1 or any(key[-1:] == (place[at],) for key in self.lines)
+    def real_place(self, place: Place) -> Place:
+        """The place without the names of union branches, which Pydantic puts in and the file does not have."""
+        real: list[str | int] = []
+        value = self.value
+        for at, part in enumerate(place):
+            inner = value.get(part) if isinstance(value, dict) else None
+            if isinstance(part, str) and at < len(place) - 1 and not isinstance(inner, dict | list):
+                continue
+            real.append(part)
+            value = value[part] if isinstance(value, list) and isinstance(part, int) else inner
+        return tuple(real)
+
+
+def spell_place(place: Place) -> str:
+    """A place as people read it, counted from 1: `mailings[2].items[1].title`."""
+    return "".join(f"[{part + 1}]" if isinstance(part, int) else f".{part}" for part in place).removeprefix(".")
 
 
 def read_text(path: Path, name: str) -> str:
@@ -234,24 +247,17 @@ def parse(model: type[Model], tree: Tree) -> Model:
     try:
         return model.model_validate(tree.value)
     except ValidationError as error:
-        raise FileFaults(*(_from_pydantic(model, tree, details) for details in error.errors())) from None
+        raise FileFaults(*(_from_pydantic(tree, details) for details in error.errors() if _is_news(details))) from None
 
 
-def _from_pydantic(model: type[BaseModel], tree: Tree, details: ErrorDetails) -> Fault:
-    place = details["loc"]
-    problem, remedy = _words(details)
-    return Fault(tree.name, tree.line_of(place), _field(place, tree), problem, remedy)
+def _is_news(details: ErrorDetails) -> bool:
+    # Pydantic drops entries that have faults of their own, and then finds the list too short.
+    return not (details["type"] == "too_short" and details["input"])
 
 
-def _field(place: Place, tree: Tree) -> str:
-    known = {key[-1] for key in tree.lines if key}
-    text = ""
-    for at, part in enumerate(place):
-        if isinstance(part, int):
-            text += f"[{part + 1}]"
-        elif part in known or at == len(place) - 1:
-            text += f".{part}" if text else part
-    return text
+def _from_pydantic(tree: Tree, details: ErrorDetails) -> Fault:
+    place = tree.real_place(details["loc"])
+    return Fault(tree.name, tree.line_of(place), spell_place(place), *_words(details))
 
 
 def _words(details: ErrorDetails) -> tuple[str, str]:

@@ -24,8 +24,9 @@ _parser = MarkdownIt("commonmark", {"html": False, "maxNesting": NESTING_LIMIT *
 _parser.add_render_rule("softbreak", lambda self, tokens, idx, options, env: " ")
 
 
-def _render_heading(self: object, tokens: Sequence[Token], idx: int, options: object, env: Mapping[int, int]) -> str:
-    return f"<h{env[idx]}>" if tokens[idx].nesting == 1 else f"</h{env[idx]}>\n"
+def _render_heading(self: object, tokens: Sequence[Token], idx: int, options: object, env: Mapping[str, int]) -> str:
+    tag = f"h{env[str(idx)]}"
+    return f"<{tag}>" if tokens[idx].nesting == 1 else f"</{tag}>\n"
 
 
 _parser.add_render_rule("heading_open", _render_heading)
@@ -74,7 +75,7 @@ def to_html(text: str, *, top_heading: int = 3, styles: Mapping[str, str] | None
     html = nh3.clean(
         _parser.renderer.render(tokens, _parser.options, _heading_levels(tokens, top_heading)),
         tags=ALLOWED_TAGS,
-        attributes={"a": {"href"}, "ol": {"start"}},
+        attributes={"a": {"href"}, "ol": {"start"}, "*": set()},
         url_schemes={"http", "https", "mailto"},
         link_rel=None,
         set_tag_attribute_values={tag: {"style": style} for tag, style in (styles or {}).items()},
@@ -83,16 +84,16 @@ def to_html(text: str, *, top_heading: int = 3, styles: Mapping[str, str] | None
     return re.sub(r"<(br|hr)([^>]*)>", r"<\1\2 />", html).strip()
 
 
-def _heading_levels(tokens: Sequence[Token], top: int) -> dict[int, int]:
+def _heading_levels(tokens: Sequence[Token], top: int) -> dict[str, int]:
     """The level of each heading token by its index: the author's order of levels, begun at `top`, none skipped."""
     used = sorted({token.tag for token in tokens if token.type == "heading_open"})
-    levels: dict[int, int] = {}
+    levels: dict[str, int] = {}
     level = top - 1
     for at, token in enumerate(tokens):
         if token.type == "heading_open":
             level = min(top + used.index(token.tag), level + 1, 6)
         if token.type in ("heading_open", "heading_close"):
-            levels[at] = level
+            levels[str(at)] = level
     return levels
 
 

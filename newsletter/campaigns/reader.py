@@ -13,7 +13,7 @@ from newsletter.campaigns.markdown import find_faults
 from newsletter.campaigns.pictures import FILE_LIMIT, measure_picture
 from newsletter.campaigns.send_times import SendTime
 from newsletter.errors import DefinitionFaults, Fault, NotFound
-from newsletter.staff_files import FileFaults, Place, Tree, parse, read_text, read_yaml, split_front_matter
+from newsletter.staff_files import FileFaults, Place, Tree, parse, read_text, read_yaml, spell_place, split_front_matter
 
 
 def read_campaign(
@@ -87,8 +87,11 @@ def _picture(
         width, height = measure_picture(path.read_bytes())
     except (ValueError, OSError) as error:
         problem, _, remedy = str(error).partition(" | ")
-        field = ".".join(f"[{p + 1}]" if isinstance(p, int) else p for p in (*place, "file")).replace(".[", "[")
-        faults.append(Fault(tree.name, tree.line_of((*place, "file")), field, f"`{name}` {problem}", remedy))
+        faults.append(
+            Fault(
+                tree.name, tree.line_of((*place, "file")), spell_place((*place, "file")), f"`{name}` {problem}", remedy
+            )
+        )
         return None
     return model.Picture(path, name, entry.alt, entry.credit, width, height)
 
@@ -250,5 +253,4 @@ class _Reading:
         return person
 
     def _fault(self, place: Place, problem: str, remedy: str = "") -> None:
-        field = ".".join(f"[{part + 1}]" if isinstance(part, int) else part for part in place).replace(".[", "[")
-        self.faults.append(Fault(self.tree.name, self.tree.line_of(place), field, problem, remedy))
+        self.faults.append(Fault(self.tree.name, self.tree.line_of(place), spell_place(place), problem, remedy))
