@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import stat
 import subprocess
 import sys
@@ -54,11 +55,6 @@ def test_every_workspace_has_keys_of_its_own(tmp_path: Path) -> None:
     assert min(map(len, keys)) >= 43
 
 
-def test_what_was_installed_read_only_can_be_edited(tmp_path: Path) -> None:
-    create_workspace(tmp_path / "clinic")
-    assert all(os.access(path, os.W_OK) for path in (tmp_path / "clinic").rglob("*"))
-
-
 def test_an_empty_folder_with_only_a_repository_in_it_is_filled(tmp_path: Path) -> None:
     (tmp_path / ".git").mkdir()
     create_workspace(tmp_path)
@@ -92,6 +88,26 @@ def test_a_file_is_not_a_place_for_a_workspace(tmp_path: Path) -> None:
         create_workspace(tmp_path / "clinic" / "inside")
 
 
+def test_an_installed_package_brings_its_own_starter(tmp_path: Path) -> None:
+    package = tmp_path / "site-packages" / "newsletter"
+    shutil.copytree(ROOT / "newsletter", package, ignore=shutil.ignore_patterns("__pycache__"))
+    for folder in ("campaigns", "templates", "subscribers"):
+        shutil.copytree(ROOT / folder, package / "starter" / folder)
+    shutil.copy(ROOT / "newsletter.toml", package / "starter")
+    for path in (package / "starter").rglob("*"):
+        path.chmod(0o555 if path.is_dir() else 0o444)
+
+    done = _newsletter(tmp_path, "init", "clinic", source=package.parent)
+
+    assert done.stderr == ""
+    settings = read_settings(tmp_path / "clinic", environ={})
+    assert read_named_campaign(settings, "2026-11").theme == "Neuroplastic pain"
+    (tmp_path / "clinic" / "newsletter.toml").write_text("# edited")
+    (tmp_path / "clinic" / "campaigns" / "2026-12-sleep").mkdir()
+    assert (tmp_path / "clinic" / "newsletter.toml").stat().st_mode & stat.S_IWUSR
+    assert (tmp_path / "clinic" / "campaigns").stat().st_mode & stat.S_IWUSR
+
+
 def test_the_command_says_what_to_type_next(tmp_path: Path) -> None:
     done = _newsletter(tmp_path, "init", "my clinic")
     assert (done.returncode, done.stderr) == (0, "")
@@ -111,11 +127,11 @@ def test_programs_get_the_files_as_json(tmp_path: Path) -> None:
     assert not result["next"][0].startswith("cd")
 
 
-def _newsletter(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
+def _newsletter(folder: Path, *words: str, source: Path = ROOT) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-m", "newsletter", *words],
         cwd=folder,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        env={**os.environ, "PYTHONPATH": str(source)},
         capture_output=True,
         text=True,
         check=False,
