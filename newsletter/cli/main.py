@@ -6,7 +6,7 @@ import sys
 
 import typer
 
-from newsletter.cli import campaigns, workspace
+from newsletter.cli import articles, campaigns, workspace
 from newsletter.cli.console import fail
 from newsletter.errors import NewsletterError
 
@@ -20,6 +20,7 @@ app = typer.Typer(
 )
 workspace.register(app)
 campaigns.register(app)
+articles.register(app)
 
 
 def main() -> None:
