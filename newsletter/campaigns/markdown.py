@@ -16,7 +16,9 @@ from markdown_it.token import Token
 
 from newsletter.errors import Fault
 
-ALLOWED_TAGS = set("p h2 h3 h4 h5 h6 ul ol li blockquote strong em a br code pre hr".split())
+ALLOWED_TAGS = {"p", "ul", "ol", "li", "blockquote", "strong", "em", "a", "br", "code", "pre", "hr"} | {
+    f"h{n}" for n in range(2, 7)
+}
 NESTING_LIMIT = 20
 
 _parser = MarkdownIt("commonmark", {"html": False, "maxNesting": NESTING_LIMIT * 2})

@@ -81,15 +81,29 @@ def _not_well_formed(marked: str) -> Iterator[Fault]:
     except expat.ExpatError as error:
         lines = marked.encode("utf-8", "surrogatepass").splitlines(keepends=True)
         offset = len(b"".join(lines[: error.lineno - 1]).decode("utf-8", "replace")) + error.offset
-        file, line = place_of(marked, offset)
+        if opened := _left_open(marked):
+            yield Fault(*place_of(marked, opened.end()), "L12", f"<{opened['name']}> is never closed.", "Close it.")
+            return
         near = " ".join(remove_marks(marked[max(offset - 40, 0) : offset + 20]).split())
         yield Fault(
-            file,
-            line,
+            *place_of(marked, offset),
             "L12",
             f"is not well formed here or just below: {expat.ErrorString(error.code)}, near `{near}`.",
-            "Close every element, put quotes around every attribute, and write & and < as &amp; and &lt;.",
+            "Put quotes around every attribute, and write & and < as &amp; and &lt;.",
         )
+
+
+def _left_open(marked: str) -> re.Match[str] | None:
+    """The start tag that the first end tag of another name leaves open."""
+    stack: list[re.Match[str]] = []
+    for token in _TOKEN.finditer(marked):
+        if token["close"]:
+            if stack and stack[-1]["name"] != token["name"]:
+                return stack[-1]
+            del stack[-1:]
+        elif token["name"] and not token["attrs"].endswith("/"):
+            stack.append(token)
+    return None
 
 
 @dataclass
