@@ -15,6 +15,8 @@ from tests.browser.chromium import ARGUMENTS, find_chromium
 from tests.browser.faults import gather_faults
 from tests.node import NODE
 
+pytest_plugins = ["tests.database_fixtures"]
+
 
 class NewPage(Protocol):
     """Opens a page in a context of its own; the options are those of Playwright's `Browser.new_context`."""

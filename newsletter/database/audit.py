@@ -1,0 +1,95 @@
+"""The audit: who did what, when, to which thing and on which hash. Rows are only ever added.
+
+No line holds an e-mail address: people are named by the number of their row, so that erasing a person leaves the
+audit as it is.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+from sqlalchemy import JSON, Text
+from sqlalchemy.orm import Mapped, Session, mapped_column
+
+from newsletter.database.base import Base, Instant, Serial, words
+
+
+class Source(StrEnum):
+    """By which door somebody acted."""
+
+    SHELL = "shell"
+    WEB = "web"
+    SCHEDULER = "scheduler"
+
+
+@dataclass(frozen=True)
+class Actor:
+    """Who acts, and by which door: `who` is `staff:3`, `subscriber:17`, or a part of the product such as `scheduler`.
+
+    A line from the shell says so, because anybody there can claim any name.
+    """
+
+    who: str
+    source: Source
+
+    @classmethod
+    def subscriber(cls, number: int) -> Actor:
+        """A subscriber on the public pages."""
+        return cls(f"subscriber:{number}", Source.WEB)
+
+
+SHELL = Actor("shell", Source.SHELL)
+"""Somebody at the server's shell who was not asked for a name."""
+
+SCHEDULER = Actor("scheduler", Source.SCHEDULER)
+"""The product itself, acting when it is time."""
+
+
+class AuditLine(Base):
+    """One line of the audit; `subject` is `edition:2026-11-opening-2`, `subscriber:17` and the like."""
+
+    __tablename__ = "audit"
+
+    number: Mapped[int] = mapped_column(Serial, primary_key=True)
+    at: Mapped[datetime] = mapped_column(Instant)
+    actor: Mapped[str] = mapped_column(Text)
+    source: Mapped[Source] = mapped_column(words(Source))
+    action: Mapped[str] = mapped_column(Text)
+    subject: Mapped[str] = mapped_column(Text, index=True)
+    content_hash: Mapped[str | None] = mapped_column(Text)
+    details: Mapped[dict[str, str | int]] = mapped_column(JSON)
+
+
+_ADDRESS = re.compile(r"[^\s<>\"']+@[^\s<>\"']+")
+
+
+def without_addresses(text: str) -> str:
+    """A text with every e-mail address in it cut out; a provider's own words often name one."""
+    return _ADDRESS.sub("(address)", text)
+
+
+def record(
+    session: Session,
+    actor: Actor,
+    now: datetime,
+    action: str,
+    subject: str,
+    *,
+    content_hash: str | None = None,
+    **details: str | int,
+) -> None:
+    """Add a line to the audit, in the transaction of what it tells; addresses in details are cut out."""
+    session.add(
+        AuditLine(
+            at=now,
+            actor=actor.who,
+            source=actor.source,
+            action=action,
+            subject=subject,
+            content_hash=content_hash,
+            details={k: without_addresses(v) if isinstance(v, str) else v for k, v in details.items()},
+        )
+    )

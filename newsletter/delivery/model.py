@@ -1,0 +1,186 @@
+"""A send as values: the states of a send, its batches, their attempts and each delivery, and how far it is."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+from newsletter.errors import Refused
+from newsletter.subscribers.model import LeftOut
+
+
+class SendState(StrEnum):
+    """Where a send stands."""
+
+    PLANNING = "planning"
+    """Finding out who gets it; nothing goes out yet."""
+    WAITING = "waiting"
+    """Sent by hand a moment ago; it can still be undone."""
+    RUNNING = "running"
+    PAUSED = "paused"
+    STOPPED = "stopped"
+    FINISHED = "finished"
+
+
+class BatchState(StrEnum):
+    """Where a batch stands."""
+
+    PLANNED = "planned"
+    CLAIMED = "claimed"
+    """A worker builds it; when the worker dies, it is planned again."""
+    IN_FLIGHT = "in flight"
+    """Handed to the transport; when the worker dies now, nobody knows."""
+    ACCEPTED = "accepted"
+    REJECTED = "rejected"
+    """Not sent, and it will not be until a person has mended something and resumes."""
+    UNCERTAIN = "uncertain"
+    EMPTY = "empty"
+    """Nobody is left in it: everybody left before it went, or went into other batches."""
+
+
+class AttemptState(StrEnum):
+    """What became of one try of a batch."""
+
+    IN_FLIGHT = "in flight"
+    ACCEPTED = "accepted"
+    REJECTED = "rejected"
+    NOT_SENT = "not sent"
+    """Certainly not accepted; the batch may be tried again."""
+    UNCERTAIN = "uncertain"
+
+
+class DeliveryState(StrEnum):
+    """Where one edition to one person stands."""
+
+    PLANNED = "planned"
+    LEFT_OUT = "left out"
+    REFUSED = "refused"
+    """The provider will not take this one person's mail."""
+    HANDED_OVER = "handed over"
+    UNCERTAIN = "uncertain"
+    DELIVERED = "delivered"
+    BOUNCED = "bounced"
+    DROPPED = "dropped"
+    DEFERRED = "deferred"
+
+
+class Variant(StrEnum):
+    """Which form of the mail a batch is of."""
+
+    HTML = "html"
+    TEXT = "text"
+
+
+_SEND, _BATCH, _DELIVERY = SendState, BatchState, DeliveryState
+
+SEND_MOVES: Mapping[SendState, frozenset[SendState]] = {
+    _SEND.PLANNING: frozenset({_SEND.WAITING, _SEND.RUNNING}),
+    _SEND.WAITING: frozenset({_SEND.RUNNING, _SEND.STOPPED}),
+    _SEND.RUNNING: frozenset({_SEND.PAUSED, _SEND.STOPPED, _SEND.FINISHED}),
+    _SEND.PAUSED: frozenset({_SEND.RUNNING, _SEND.STOPPED}),
+    _SEND.STOPPED: frozenset(),
+    _SEND.FINISHED: frozenset(),
+}
+
+BATCH_MOVES: Mapping[BatchState, frozenset[BatchState]] = {
+    # What was thought not to be sent may turn out to be accepted: a worker that everybody took for dead answers.
+    _BATCH.PLANNED: frozenset({_BATCH.CLAIMED, _BATCH.EMPTY, _BATCH.ACCEPTED}),
+    _BATCH.CLAIMED: frozenset({_BATCH.IN_FLIGHT, _BATCH.PLANNED, _BATCH.EMPTY, _BATCH.ACCEPTED}),
+    _BATCH.IN_FLIGHT: frozenset({_BATCH.ACCEPTED, _BATCH.REJECTED, _BATCH.UNCERTAIN, _BATCH.PLANNED, _BATCH.EMPTY}),
+    _BATCH.ACCEPTED: frozenset(),
+    _BATCH.REJECTED: frozenset({_BATCH.PLANNED, _BATCH.EMPTY, _BATCH.ACCEPTED}),
+    # An event or a person settles it; nothing else does. Only a person may say that it goes out again.
+    _BATCH.UNCERTAIN: frozenset({_BATCH.ACCEPTED, _BATCH.PLANNED, _BATCH.EMPTY}),
+    _BATCH.EMPTY: frozenset(),
+}
+
+_CAME_BACK = frozenset({_DELIVERY.DELIVERED, _DELIVERY.BOUNCED, _DELIVERY.DROPPED, _DELIVERY.DEFERRED})
+DELIVERY_MOVES: Mapping[DeliveryState, frozenset[DeliveryState]] = {
+    _DELIVERY.PLANNED: frozenset({_DELIVERY.LEFT_OUT, _DELIVERY.REFUSED, _DELIVERY.HANDED_OVER, _DELIVERY.UNCERTAIN}),
+    _DELIVERY.LEFT_OUT: frozenset(),
+    _DELIVERY.REFUSED: frozenset(),
+    _DELIVERY.UNCERTAIN: frozenset({_DELIVERY.HANDED_OVER, _DELIVERY.PLANNED, _DELIVERY.LEFT_OUT, *_CAME_BACK}),
+    _DELIVERY.HANDED_OVER: _CAME_BACK,
+    _DELIVERY.DEFERRED: _CAME_BACK - {_DELIVERY.DEFERRED},
+    # A mailbox may take a mail and return it later.
+    _DELIVERY.DELIVERED: frozenset({_DELIVERY.BOUNCED}),
+    _DELIVERY.BOUNCED: frozenset(),
+    _DELIVERY.DROPPED: frozenset(),
+}
+
+
+class LostClaim(Refused):
+    """A batch is no longer this worker's: its lease ran out, or the send was paused or stopped. Nothing was sent."""
+
+
+class ContentChanged(Refused):
+    """What is stored is not what was approved; nothing of it is sent any more."""
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A batch that one worker may build; `fence` tells its claim from every other of the same batch."""
+
+    edition: int
+    batch: int
+    fence: int
+    variant: Variant
+    lease_until: datetime
+
+
+@dataclass(frozen=True)
+class Flight:
+    """A batch that was committed as in flight: its attempt, and who was dropped from it in the same commit."""
+
+    claim: Claim
+    attempt: str
+    people: int
+    dropped: frozenset[int]
+
+
+class Verdict(StrEnum):
+    """What a named person says of an uncertain batch."""
+
+    SENT = "sent"
+    NOT_SENT = "not sent"
+    SEND_AGAIN = "send again"
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a send is, in people; `left_out` has those left out at planning and since, by reason.
+
+    `batches` counts batches by state; `note` says why it is paused.
+    """
+
+    edition: str
+    state: SendState
+    note: str
+    planned: int
+    handed_over: int
+    refused: int
+    uncertain: int
+    left_out: Mapping[LeftOut, int]
+    batches: Mapping[BatchState, int]
+    opened_at: datetime
+    finished_at: datetime | None
+
+    @property
+    def total(self) -> int:
+        """Everybody who was to get it when planning ended."""
+        return self.planned + self.handed_over + self.refused + self.uncertain
+
+
+def delivery_id(edition: int, subscriber: int) -> str:
+    """The name of a delivery outside of the database: opaque, the same for ever, no part of it an address."""
+    return f"nd{edition}x{subscriber}"
+
+
+def read_delivery_id(name: str) -> tuple[int, int]:
+    """Edition and subscriber of a name that `delivery_id` gave; raises ValueError for any other text."""
+    edition, found, subscriber = name.removeprefix("nd").partition("x")
+    if not (name.startswith("nd") and found and edition.isdecimal() and subscriber.isdecimal()):
+        raise ValueError(f"`{name}` names no delivery of ours.")
+    return int(edition), int(subscriber)

@@ -1,0 +1,99 @@
+"""How a send is cut and paced, and what an answer means for it: pure functions of values."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from newsletter.delivery.model import AttemptState, BatchState, DeliveryState
+from newsletter.providers.contract import Outcome, Receipt
+
+CHUNK = 50_000
+"""People planned in one transaction: a million at once would keep every other writer waiting for a second."""
+
+LEASE = timedelta(seconds=60)
+"""How long a worker may take to build a batch before another one may take it."""
+
+STALE_AFTER = timedelta(minutes=2)
+"""How long an attempt may be in flight: a transport answers within 30 seconds, the rest is margin."""
+
+BRAKE = 5
+"""Failing attempts in a row after which a send is paused."""
+
+PATIENCE = timedelta(seconds=2)
+"""How long after its commit an attempt may still begin: a worker that was frozen longer gives it up."""
+
+_FIRST_WAIT, _LONGEST_WAIT = timedelta(seconds=2), timedelta(minutes=5)
+
+
+@dataclass(frozen=True)
+class Consequence:
+    """What an answer means: the states that attempt, batch and its people move to (None: they stay planned).
+
+    `again_at` is when a batch that is planned again may go; `pause` says why the send must stop for a person;
+    `failed` counts towards the brake; `split` cuts the batch in two.
+    """
+
+    attempt: AttemptState
+    batch: BatchState
+    people: DeliveryState | None
+    again_at: datetime | None = None
+    pause: str = ""
+    failed: bool = True
+    split: bool = False
+
+
+def consequence_of(receipt: Receipt, *, people: int, failures: int, now: datetime) -> Consequence:
+    """What the answer to a batch of so many people means, after so many failing attempts of it.
+
+    People with an answer of their own are set aside before; this is about the rest.
+    """
+    named = any(answer.outcome is Outcome.REJECTED for answer in receipt.people.values())
+    match receipt.outcome:
+        case Outcome.ACCEPTED:
+            return Consequence(AttemptState.ACCEPTED, BatchState.ACCEPTED, DeliveryState.HANDED_OVER, failed=False)
+        case Outcome.TRY_AGAIN:
+            again = max(receipt.not_before or now, now + wait_after(failures)) if not named else now
+            return Consequence(AttemptState.NOT_SENT, BatchState.PLANNED, None, again_at=again)
+        case Outcome.REJECTED if named:
+            # Those who caused it are set aside; the rest goes without them at once.
+            return Consequence(AttemptState.NOT_SENT, BatchState.PLANNED, None, again_at=now, failed=False)
+        case Outcome.TOO_LARGE if people > 1:
+            return Consequence(AttemptState.NOT_SENT, BatchState.PLANNED, None, again_at=now, failed=False, split=True)
+        case Outcome.REJECTED | Outcome.TOO_LARGE:
+            reason = receipt.reason or receipt.outcome.value
+            return Consequence(
+                AttemptState.REJECTED, BatchState.REJECTED, None, pause=f"a batch was rejected: {reason}"
+            )
+        case Outcome.ACCOUNT_TROUBLE:
+            reason = receipt.reason or "no reason given"
+            return Consequence(
+                AttemptState.NOT_SENT,
+                BatchState.PLANNED,
+                None,
+                again_at=now,
+                pause=f"the provider refuses us: {reason}",
+            )
+        case Outcome.UNCERTAIN:
+            return Consequence(AttemptState.UNCERTAIN, BatchState.UNCERTAIN, DeliveryState.UNCERTAIN)
+
+
+def wait_after(failures: int) -> timedelta:
+    """How long to wait after so many failing attempts of one batch: 2 s, doubled each time, at most 5 minutes."""
+    return min(_FIRST_WAIT * (1 << min(failures, 10)), _LONGEST_WAIT)
+
+
+def state_of_person(outcome: Outcome) -> DeliveryState | None:
+    """What one person's own answer means for their delivery; None: it stays planned."""
+    answers: Mapping[Outcome, DeliveryState] = {
+        Outcome.ACCEPTED: DeliveryState.HANDED_OVER,
+        Outcome.REJECTED: DeliveryState.REFUSED,
+        Outcome.UNCERTAIN: DeliveryState.UNCERTAIN,
+    }
+    return answers.get(outcome)
+
+
+def may_resume(paused_at: datetime, now: datetime, late_after: timedelta) -> bool:
+    """Whether a paused send may go on without asking: it has not waited longer than an edition may start late."""
+    return now - paused_at <= late_after

@@ -1,0 +1,110 @@
+"""Questions about sends; nothing is changed here."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from sqlalchemy import Select, func, or_, select
+from sqlalchemy.orm import Session
+
+from newsletter.delivery.model import BatchState, DeliveryState, Progress, SendState
+from newsletter.delivery.tables import Attempt, Batch, Delivery, Send
+from newsletter.editions.tables import Edition
+from newsletter.errors import NotFound
+from newsletter.subscribers.model import LeftOut, Recipient
+from newsletter.subscribers.tables import Subscriber
+
+
+def get_send(session: Session, edition: str) -> Send:
+    """The send of an edition by the edition's id; raises NotFound."""
+    found = session.scalar(select(Send).join(Edition, Edition.serial == Send.edition).where(Edition.id == edition))
+    if found is None:
+        raise NotFound(
+            f"{edition} is not going out and has not gone out. See where it stands: newsletter editions list"
+        )
+    return found
+
+
+def list_sends(session: Session, *states: SendState) -> Sequence[Send]:
+    """The sends in some states, or all, oldest first."""
+    statement = select(Send).order_by(Send.opened_at, Send.edition)
+    return session.scalars(statement.where(Send.state.in_(states)) if states else statement).all()
+
+
+def find_next_batch(session: Session, now: datetime) -> Batch | None:
+    """The next batch that may be claimed, kept from other workers until the transaction ends."""
+    return session.scalar(
+        select(Batch)
+        .join(Send, Send.edition == Batch.edition)
+        .where(
+            Send.state == SendState.RUNNING,
+            Batch.state == BatchState.PLANNED,
+            or_(Batch.not_before.is_(None), Batch.not_before <= now),
+        )
+        .order_by(Send.opened_at, Batch.edition, Batch.number)
+        .limit(1)
+        .with_for_update(of=Batch, skip_locked=True)
+        .execution_options(populate_existing=True)
+    )
+
+
+def list_recipients(session: Session, edition: int, batch: int) -> list[Recipient]:
+    """The people of a batch whose delivery is still planned."""
+    rows = session.execute(
+        select(Subscriber.number, Subscriber.address)
+        .join(Delivery, Delivery.subscriber == Subscriber.number)
+        .where(Delivery.edition == edition, Delivery.batch == batch, Delivery.state == DeliveryState.PLANNED)
+        .order_by(Subscriber.number)
+    )
+    return [Recipient(number, address) for number, address in rows if address is not None]
+
+
+def list_uncertain(session: Session) -> Sequence[Batch]:
+    """The batches of which nobody knows whether they were accepted."""
+    uncertain = Batch.state == BatchState.UNCERTAIN
+    return session.scalars(select(Batch).where(uncertain).order_by(Batch.edition, Batch.number)).all()
+
+
+def list_attempts(session: Session, edition: int) -> Sequence[Attempt]:
+    """All attempts of a send, oldest first."""
+    return session.scalars(select(Attempt).where(Attempt.edition == edition).order_by(Attempt.started_at)).all()
+
+
+def mailed_since(since: datetime) -> Select[int]:
+    """The people to whom an edition went, or may have gone, whose send began after an instant; as a statement."""
+    not_mailed = (DeliveryState.PLANNED, DeliveryState.LEFT_OUT, DeliveryState.REFUSED)
+    return (
+        select(Delivery.subscriber)
+        .join(Send, Send.edition == Delivery.edition)
+        .where(Send.opened_at > since, Delivery.state.not_in(not_mailed))
+    )
+
+
+def get_progress(session: Session, edition: str) -> Progress:
+    """How far the send of an edition is, read from the counters of its batches; raises NotFound."""
+    send = get_send(session, edition)
+    mine = Batch.edition == send.edition
+    counters = (Batch.people, Batch.handed_over, Batch.refused, Batch.left_out, Batch.uncertain)
+    sums = session.execute(select(*(func.coalesce(func.sum(counter), 0) for counter in counters)).where(mine)).one()
+    people, handed_over, refused, left_out, uncertain = map(int, sums)
+    reasons = session.execute(
+        select(Delivery.reason, func.count())
+        .where(Delivery.edition == send.edition, Delivery.state == DeliveryState.LEFT_OUT)
+        .group_by(Delivery.reason)
+        .order_by(Delivery.reason)
+    )
+    batches = session.execute(select(Batch.state, func.count()).where(mine).group_by(Batch.state))
+    return Progress(
+        edition=edition,
+        state=send.state,
+        note=send.note,
+        planned=people - handed_over - refused - left_out - uncertain,
+        handed_over=handed_over,
+        refused=refused,
+        uncertain=uncertain,
+        left_out={LeftOut(str(reason)): count for reason, count in reasons},
+        batches=dict(batches.tuples().all()),
+        opened_at=send.opened_at,
+        finished_at=send.finished_at,
+    )

@@ -1,0 +1,158 @@
+"""Sends the next batch: claim, build, commit as in flight, hand over, record.
+
+The only caller of a transport for editions. Alone among the parts it commits by itself, because nothing may be handed
+over inside a transaction, and nothing before it is on record.
+"""
+
+from __future__ import annotations
+
+import html
+import threading
+import time
+from dataclasses import dataclass, replace
+from enum import StrEnum
+
+from sqlalchemy.exc import OperationalError
+
+from newsletter.clock import Clock
+from newsletter.database.audit import SCHEDULER
+from newsletter.database.session import Database, DatabaseUnusable
+from newsletter.delivery import actions, plan
+from newsletter.delivery.model import Claim, ContentChanged, Flight, LostClaim, Variant, delivery_id
+from newsletter.delivery.queries import list_recipients
+from newsletter.delivery.tables import Send
+from newsletter.editions.model import Content
+from newsletter.editions.queries import get_content
+from newsletter.editions.tables import Edition
+from newsletter.mail import Mailbox, one_click_headers
+from newsletter.providers.contract import Outcome, OutgoingBatch, PersonalMail, Receipt, Transport
+from newsletter.rendering.model import Slot
+from newsletter.subscribers.model import Recipient
+from newsletter.subscribers.tokens import Bearer, Purpose, Tokens
+
+RECORD_AGAIN_AFTER = 0.5
+"""Seconds between two tries to record an answer; it is tried until it succeeds."""
+
+
+class Step(StrEnum):
+    """What `send_next_batch` did."""
+
+    NOTHING_TO_DO = "nothing to do"
+    SENT = "sent"
+    GAVE_UP = "gave up"
+    """The batch was not this worker's any more, nobody was left in it, or its send was paused; nothing was sent."""
+
+
+@dataclass(frozen=True)
+class Worker:
+    """What a worker needs; `name` tells it from others in the record."""
+
+    name: str
+    database: Database
+    transport: Transport
+    tokens: Tokens
+    clock: Clock
+
+
+def send_next_batch(worker: Worker) -> Step:
+    """Send one batch of any running send, whatever the provider answers.
+
+    Raises only what the database raises before anything is handed over; then the batch is claimed again later.
+    """
+    with worker.database.write() as session:
+        claim = actions.claim(session, worker=worker.name, actor=SCHEDULER, now=worker.clock.now())
+    if claim is None:
+        return Step.NOTHING_TO_DO
+    batch, numbers = build_batch(worker, claim)
+    try:
+        began = _seconds_awake_or_asleep()
+        with worker.database.write() as session:
+            flight = actions.put_in_flight(session, claim, actor=SCHEDULER, now=worker.clock.now())
+    except LostClaim:
+        return Step.GAVE_UP
+    except ContentChanged as error:
+        _pause(worker, claim, str(error))
+        return Step.GAVE_UP
+    if flight is None:
+        return Step.GAVE_UP
+    kept = tuple(p for p in batch.people if numbers[p.delivery] not in flight.dropped)
+    receipt = _hand_over(worker, replace(batch, attempt=flight.attempt, people=kept), flight, began)
+    _record_until_it_succeeds(worker, flight, receipt)
+    return Step.SENT
+
+
+def build_batch(worker: Worker, claim: Claim) -> tuple[OutgoingBatch, dict[str, int]]:
+    """The request for a claimed batch, and whose number each delivery in it is of; it has no attempt yet."""
+    with worker.database.read() as session:
+        content = get_content(session, claim.edition)
+        opened_at = session.get_one(Send, claim.edition).opened_at
+        recipients = list_recipients(session, claim.edition, claim.batch)
+    people = tuple(_personal(worker.tokens, content, claim.edition, recipient) for recipient in recipients)
+    batch = OutgoingBatch(
+        attempt="",
+        sender=content.sender,
+        reply_to=Mailbox(content.reply_to),
+        subject=content.subject,
+        html=None if claim.variant is Variant.TEXT else content.html,
+        text=content.text,
+        date=opened_at,
+        people=people,
+    )
+    return batch, {delivery_id(claim.edition, recipient.number): recipient.number for recipient in recipients}
+
+
+def _personal(tokens: Tokens, content: Content, edition: int, recipient: Recipient) -> PersonalMail:
+    bearer = Bearer(recipient.number, edition)
+    unsubscribe = f"{content.base_url}/unsubscribe/{tokens.sign(Purpose.UNSUBSCRIBE, bearer)}"
+    preferences = f"{content.base_url}/preferences/{tokens.sign(Purpose.PREFERENCES, bearer)}"
+    name = delivery_id(edition, recipient.number)
+    return PersonalMail(
+        delivery=name,
+        recipient=Mailbox(recipient.address),
+        substitutions={
+            Slot.UNSUBSCRIBE_HTML.value: html.escape(unsubscribe),
+            Slot.UNSUBSCRIBE_TEXT.value: unsubscribe,
+            Slot.PREFERENCES_HTML.value: html.escape(preferences),
+            Slot.PREFERENCES_TEXT.value: preferences,
+        },
+        headers=one_click_headers(unsubscribe),
+        custom_args={"newsletter_delivery": name},
+    )
+
+
+def _hand_over(worker: Worker, batch: OutgoingBatch, flight: Flight, began: float) -> Receipt:
+    args = {"newsletter_attempt": flight.attempt}
+    batch = replace(
+        batch, people=tuple(replace(person, custom_args={**person.custom_args, **args}) for person in batch.people)
+    )
+    # A machine that slept since the commit may wake when others have long settled what became of this batch.
+    if _seconds_awake_or_asleep() - began > plan.PATIENCE.total_seconds():
+        return Receipt(Outcome.TRY_AGAIN, "the worker was held up before it could begin")
+    try:
+        return worker.transport.send(batch)
+    except Exception as error:
+        # A transport answers with a receipt; what it raises is a defect of it, and tells nothing of what got through.
+        return Receipt(Outcome.UNCERTAIN, f"the transport failed: {type(error).__name__}")
+
+
+def _record_until_it_succeeds(worker: Worker, flight: Flight, receipt: Receipt) -> None:
+    # A busy or restarting database must not make an answered batch uncertain.
+    pause = threading.Event()
+    while True:
+        try:
+            with worker.database.write() as session:
+                actions.record_answer(session, flight, receipt, actor=SCHEDULER, now=worker.clock.now())
+            return
+        except (OperationalError, DatabaseUnusable):
+            pause.wait(RECORD_AGAIN_AFTER)
+
+
+def _pause(worker: Worker, claim: Claim, note: str) -> None:
+    with worker.database.write() as session:
+        edition = session.get_one(Edition, claim.edition).id
+        actions.pause(session, edition, actor=SCHEDULER, now=worker.clock.now(), note=note)
+
+
+def _seconds_awake_or_asleep() -> float:
+    # The boot clock goes on while the machine sleeps; systems without it have only the one that stands still.
+    return time.clock_gettime(getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC))

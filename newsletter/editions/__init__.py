@@ -1,0 +1,1 @@
+"""A mailing frozen: what is approved, scheduled and sent, byte for byte."""

@@ -1,0 +1,104 @@
+"""Questions about editions; nothing is changed here."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from datetime import datetime
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session, undefer
+
+from newsletter.editions.model import Content, EditionState, audience_from_json
+from newsletter.editions.tables import Approval, Edition, EditionAuthor, EditionPicture, Picture
+from newsletter.errors import NotFound
+from newsletter.mail import Mailbox
+
+
+def get_edition(session: Session, edition: str) -> Edition:
+    """An edition by its id; raises NotFound with those there are."""
+    row = session.scalar(select(Edition).where(Edition.id == edition))
+    if row is None:
+        there = ", ".join(session.scalars(select(Edition.id).order_by(Edition.serial.desc()).limit(5)))
+        raise NotFound(
+            f"There is no edition `{edition}`. The newest: {there or 'none yet; `newsletter submit` makes one'}."
+        )
+    return row
+
+
+def get_content(session: Session, serial: int) -> Content:
+    """The content of an edition as it is stored now; raises NotFound."""
+    whole = [undefer(Edition.html), undefer(Edition.text)]
+    # Read anew: what is asked is what the rows say, not what this session remembers.
+    row = session.get(Edition, serial, options=whole, populate_existing=True)
+    if row is None:
+        raise NotFound(f"There is no edition with the number {serial}.")
+    pictures = session.execute(
+        select(EditionPicture.name, EditionPicture.sha256).where(EditionPicture.edition == serial)
+    ).tuples()
+    return Content(
+        sender=Mailbox(row.sender_address, row.sender_name),
+        reply_to=row.reply_to,
+        subject=row.subject,
+        preheader=row.preheader,
+        html=row.html,
+        text=row.text,
+        language=row.language,
+        audience=audience_from_json(row.audience),
+        base_url=row.base_url,
+        pictures=dict(pictures.all()),
+    )
+
+
+def find_picture(session: Session, sha256: str) -> Picture | None:
+    """A picture of an edition by its hash, with its bytes."""
+    return session.get(Picture, sha256, options=[undefer(Picture.content)])
+
+
+def list_editions(session: Session) -> Sequence[Edition]:
+    """All editions, newest first."""
+    return session.scalars(select(Edition).order_by(Edition.serial.desc())).all()
+
+
+def list_waiting(session: Session) -> Sequence[Edition]:
+    """The editions that wait for a reviewer, oldest first."""
+    waiting = Edition.state == EditionState.SUBMITTED
+    return session.scalars(select(Edition).where(waiting).order_by(Edition.serial)).all()
+
+
+def list_due(session: Session, now: datetime) -> Sequence[Edition]:
+    """The scheduled editions whose time has come, earliest first."""
+    due = (Edition.state == EditionState.SCHEDULED) & (Edition.send_at <= now)
+    return session.scalars(select(Edition).where(due).order_by(Edition.send_at, Edition.serial)).all()
+
+
+def list_scheduled_times(session: Session, until: datetime) -> list[datetime]:
+    """The instants at which scheduled editions become due, up to one, earliest first."""
+    soon = (Edition.state == EditionState.SCHEDULED) & (Edition.send_at <= until)
+    times = session.scalars(select(Edition.send_at).where(soon).order_by(Edition.send_at))
+    return [time for time in times if time is not None]
+
+
+def list_approvals(session: Session, serial: int) -> Sequence[Approval]:
+    """The approvals of an edition, oldest first."""
+    return session.scalars(select(Approval).where(Approval.edition == serial).order_by(Approval.at)).all()
+
+
+def list_authors(session: Session, serial: int) -> list[int]:
+    """Who had a hand in an edition since the last approved one, beside who submitted it."""
+    return list(session.scalars(select(EditionAuthor.person).where(EditionAuthor.edition == serial)))
+
+
+def find_damage(session: Session, serial: int) -> list[str]:
+    """What is no longer as it was approved: the content, or a picture's bytes; empty when all is well."""
+    row = session.get_one(Edition, serial)
+    damage = []
+    if get_content(session, serial).hash() != row.content_hash:
+        damage.append("its content is not what its hash says")
+    for name, sha256 in session.execute(
+        select(EditionPicture.name, EditionPicture.sha256).where(EditionPicture.edition == serial)
+    ):
+        picture = find_picture(session, sha256)
+        if picture is None or hashlib.sha256(picture.content).hexdigest() != sha256:
+            damage.append(f"the picture {name} is not what its hash says")
+    return damage

@@ -1,0 +1,1 @@
+"""The steps, numbered; each can be taken back."""

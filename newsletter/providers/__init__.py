@@ -1,0 +1,1 @@
+"""What we know of those who carry mail: one module or folder for each, behind one contract."""

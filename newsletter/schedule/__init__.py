@@ -1,0 +1,1 @@
+"""When: wakes what is due. The rows are the truth, the scheduler only looks at them at the right moment."""

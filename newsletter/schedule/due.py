@@ -1,0 +1,30 @@
+"""What is due, late, or to be woken for: pure functions of values."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+from datetime import datetime, timedelta
+
+PERIOD = timedelta(seconds=15)
+"""How often the rows are looked at anew; a wake-up that fails delays a send by no more than this."""
+
+HORIZON = timedelta(hours=1)
+"""How far ahead wake-ups are set; later ones are set when their time is nearer."""
+
+SILENT_AFTER = 3 * PERIOD
+"""After this long without a heartbeat the scheduler counts as dead."""
+
+
+def is_late(send_at: datetime, now: datetime, late_after: timedelta) -> bool:
+    """Whether a send may no longer start by itself."""
+    return now - send_at > late_after
+
+
+def is_silent(last_seen: datetime | None, now: datetime) -> bool:
+    """Whether the scheduler has not been seen for too long, or the clock was put back behind its last sign of life."""
+    return last_seen is None or now - last_seen > SILENT_AFTER or last_seen - now > PERIOD
+
+
+def new_wakeups(times: Iterable[datetime], known: Collection[datetime], now: datetime) -> list[datetime]:
+    """The instants within the horizon for which no wake-up is set yet, earliest first; what is past needs none."""
+    return sorted({time for time in times if now < time <= now + HORIZON and time not in known})

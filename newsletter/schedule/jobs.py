@@ -1,0 +1,110 @@
+"""What the scheduler does when it wakes. Everything reads the rows and may be done twice, or by two processes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from zoneinfo import ZoneInfo
+
+from newsletter.database.audit import SCHEDULER
+from newsletter.delivery import actions, plan
+from newsletter.delivery.model import SendState
+from newsletter.delivery.queries import list_sends
+from newsletter.delivery.worker import Step, Worker, send_next_batch
+from newsletter.editions.actions import expire_approvals
+from newsletter.editions.queries import list_due, list_scheduled_times
+from newsletter.schedule.actions import record_heartbeat
+from newsletter.schedule.due import HORIZON
+
+PART = "scheduler"
+
+
+@dataclass(frozen=True)
+class Rules:
+    """The clinic's rules that the scheduler keeps: its zone, and how late a send may start by itself."""
+
+    zone: ZoneInfo
+    late_after: timedelta
+    stale_after: timedelta = plan.STALE_AFTER
+
+
+def reconcile(worker: Worker, rules: Rules) -> list[datetime]:
+    """Bring every row to where it should be by now: open what is due, plan it, free what is stuck.
+
+    Gives the instants at which something becomes due within the horizon.
+    """
+    now = worker.clock.now()
+    with worker.database.write() as session:
+        record_heartbeat(session, part=PART, worker=worker.name, now=now)
+        expire_approvals(session, actor=SCHEDULER, now=now)
+        actions.expire_leases(session, actor=SCHEDULER, now=now)
+        actions.mark_stale(
+            session,
+            actor=SCHEDULER,
+            now=now,
+            idempotent=worker.transport.idempotent,
+            stale_after=rules.stale_after,
+        )
+        actions.begin_waiting(session, actor=SCHEDULER, now=now)
+    open_due(worker, rules)
+    plan_all(worker, rules)
+    finish_all(worker)
+    with worker.database.read() as session:
+        return list_scheduled_times(session, worker.clock.now() + HORIZON)
+
+
+def take_over(worker: Worker) -> None:
+    """What a process does once when it knows that it is alone: what was under way belonged to one that has ended."""
+    now = worker.clock.now()
+    with worker.database.write() as session:
+        actions.expire_leases(session, actor=SCHEDULER, now=now, all_of_them=True)
+        actions.mark_stale(
+            session, actor=SCHEDULER, now=now, idempotent=worker.transport.idempotent, stale_after=timedelta(0)
+        )
+
+
+def open_due(worker: Worker, rules: Rules) -> None:
+    """Open the send of every edition that is due, each in a transaction of its own."""
+    with worker.database.read() as session:
+        due = [edition.serial for edition in list_due(session, worker.clock.now())]
+    for edition in due:
+        with worker.database.write() as session:
+            actions.open_send(
+                session,
+                edition,
+                actor=SCHEDULER,
+                now=worker.clock.now(),
+                late_after=rules.late_after,
+                transport=worker.transport.name,
+                batch_limit=worker.transport.batch_limit,
+            )
+
+
+def plan_all(worker: Worker, rules: Rules) -> None:
+    """Plan every send that is being planned to its end, a chunk in each transaction."""
+    with worker.database.read() as session:
+        planning = [send.edition for send in list_sends(session, SendState.PLANNING)]
+    for edition in planning:
+        more = True
+        while more:
+            with worker.database.write() as session:
+                more = actions.plan_audience(session, edition, actor=SCHEDULER, now=worker.clock.now(), zone=rules.zone)
+
+
+def send_all(worker: Worker, is_stopping: Callable[[], bool] = lambda: False) -> int:
+    """Send every batch that may go now, then end the sends that are done; gives how many batches went."""
+    sent = 0
+    while not is_stopping() and (step := send_next_batch(worker)) is not Step.NOTHING_TO_DO:
+        sent += step is Step.SENT
+    finish_all(worker)
+    return sent
+
+
+def finish_all(worker: Worker) -> None:
+    """End every running send in which nothing is left to do."""
+    with worker.database.read() as session:
+        running = [send.edition for send in list_sends(session, SendState.RUNNING)]
+    for edition in running:
+        with worker.database.write() as session:
+            actions.finish(session, edition, actor=SCHEDULER, now=worker.clock.now())

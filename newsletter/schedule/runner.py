@@ -1,0 +1,111 @@
+"""APScheduler, started and stopped: it wakes the jobs and keeps no truth.
+
+Its store is in memory, and what it forgets the next look at the rows finds. A thread of its own sends, so that a long
+send delays neither the look at the rows nor the sign of life.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from datetime import datetime
+
+from apscheduler.schedulers.background import BackgroundScheduler
+from sqlalchemy.exc import OperationalError
+
+from newsletter.database.session import DatabaseUnusable
+from newsletter.delivery.worker import Worker
+from newsletter.schedule import jobs
+from newsletter.schedule.due import PERIOD, new_wakeups
+from newsletter.schedule.leader import LeaderLock, leader_lock
+
+_log = logging.getLogger(__name__)
+
+
+class Runner:
+    """Schedules and sends while it is the leader; `start` and `stop` may each be called once."""
+
+    def __init__(self, worker: Worker, rules: jobs.Rules, lock: LeaderLock | None = None) -> None:
+        self._worker = worker
+        self._rules = rules
+        self._lock = lock or leader_lock(worker.database)
+        self._took_over = False
+        self._wakeups: set[datetime] = set()
+        self._wake_sender = threading.Event()
+        self._stopping = threading.Event()
+        self._sender = threading.Thread(target=self._send_until_stopped, name="newsletter-sender", daemon=True)
+        # None: however late a job runs, it runs; whether a send is too late is decided from its row.
+        defaults = {"misfire_grace_time": None, "coalesce": True, "max_instances": 1}
+        self._scheduler = BackgroundScheduler(timezone="UTC", job_defaults=defaults)
+
+    def start(self) -> None:
+        """Begin: look at the rows now, then at every wake-up and every 15 seconds."""
+        self._scheduler.add_job(
+            self._look,
+            "interval",
+            id="reconcile",
+            seconds=PERIOD.total_seconds(),
+            next_run_time=self._worker.clock.now(),
+        )
+        self._scheduler.start()
+        self._sender.start()
+
+    def stop(self) -> None:
+        """End: nothing more is claimed, and a batch on its way is waited for and recorded."""
+        self._stopping.set()
+        self._wake_sender.set()
+        self._scheduler.shutdown(wait=True)
+        self._sender.join()
+        self._lock.release()
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether both threads run: one that has died does not tell."""
+        return bool(self._scheduler.running) and self._sender.is_alive()
+
+    def _look(self) -> None:
+        try:
+            if not self._lead():
+                return
+            due = jobs.reconcile(self._worker, self._rules)
+        except (OperationalError, DatabaseUnusable) as error:
+            # The next look comes in 15 seconds; a database that restarts must not end the schedule.
+            _log.warning("The database did not answer: %s", type(error).__name__)
+            return
+        self._wake_sender.set()
+        now = self._worker.clock.now()
+        self._wakeups = {time for time in self._wakeups if time > now}
+        for time in new_wakeups(due, self._wakeups, now):
+            self._wakeups.add(time)
+            self._scheduler.add_job(self._look, "date", id=f"due {time.isoformat()}", run_date=time, max_instances=2)
+
+    def _lead(self) -> bool:
+        if not (self._lock.is_held() or self._lock.acquire()):
+            self._took_over = False
+            return False
+        # Beside one SQLite file there is one sender, so what was under way belonged to a process that has ended.
+        if not self._took_over and self._worker.database.is_sqlite:
+            jobs.take_over(self._worker)
+        self._took_over = True
+        return True
+
+    def _send_until_stopped(self) -> None:
+        while not self._stopping.is_set():
+            self._wake_sender.wait(timeout=1)
+            self._wake_sender.clear()
+            if self._stopping.is_set() or not self._took_over:
+                continue
+            try:
+                jobs.send_all(self._worker, self._stopping.is_set)
+            except (OperationalError, DatabaseUnusable) as error:
+                _log.warning("The database did not answer: %s", type(error).__name__)
+
+
+def run_until_idle(worker: Worker, rules: jobs.Rules) -> None:
+    """Do all that is due now, in this thread, and return when nothing is left that may go: for commands and tests."""
+    if worker.database.is_sqlite:
+        jobs.take_over(worker)
+    while True:
+        jobs.reconcile(worker, rules)
+        if not jobs.send_all(worker):
+            return

@@ -1,0 +1,102 @@
+"""People as values: the states of a subscriber, who receives an edition, and why somebody does not."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+
+class SubscriberState(StrEnum):
+    """Where a person stands; only `active` people are mailed."""
+
+    PENDING = "pending"
+    """Asked for the newsletter and has not confirmed it yet."""
+    ACTIVE = "active"
+    PAUSED = "paused"
+    UNSUBSCRIBED = "unsubscribed"
+    SUPPRESSED = "suppressed"
+    """The address must not be mailed: it bounced, or somebody complained."""
+    ERASED = "erased"
+    """The person asked to be erased; the row has no address any more."""
+
+
+_STATE = SubscriberState
+ALLOWED_MOVES: Mapping[SubscriberState, frozenset[SubscriberState]] = {
+    _STATE.PENDING: frozenset({_STATE.ACTIVE, _STATE.UNSUBSCRIBED, _STATE.SUPPRESSED, _STATE.ERASED}),
+    _STATE.ACTIVE: frozenset({_STATE.PAUSED, _STATE.UNSUBSCRIBED, _STATE.SUPPRESSED, _STATE.ERASED}),
+    _STATE.PAUSED: frozenset({_STATE.ACTIVE, _STATE.UNSUBSCRIBED, _STATE.SUPPRESSED, _STATE.ERASED}),
+    # Who left comes back only by asking and confirming again.
+    _STATE.UNSUBSCRIBED: frozenset({_STATE.PENDING, _STATE.SUPPRESSED, _STATE.ERASED}),
+    _STATE.SUPPRESSED: frozenset({_STATE.UNSUBSCRIBED, _STATE.ERASED}),
+    _STATE.ERASED: frozenset(),
+}
+
+
+class SuppressionReason(StrEnum):
+    """Why an address must not be mailed."""
+
+    BOUNCED = "bounced"
+    COMPLAINED = "complained"
+    STAFF = "staff"
+    """A member of staff said so."""
+    ERASED = "erased"
+
+
+class LeftOut(StrEnum):
+    """Why a person does not get an edition; the first that holds is the one that is told."""
+
+    NOT_CONFIRMED = "not confirmed"
+    LEFT = "left"
+    PAUSED = "paused"
+    SUPPRESSED = "suppressed"
+    JOINED_LATER = "joined later"
+    OTHER_LANGUAGE = "other language"
+    OTHER_TOPIC = "other topic"
+    MAILED_LATELY = "mailed lately"
+    STOPPED = "send stopped"
+    """The send was stopped before this person's turn."""
+    NOT_SENT = "not sent"
+    """Nobody knew whether it had gone out, and a named person said that it had not."""
+
+
+EXPLANATIONS: Mapping[LeftOut, str] = {
+    LeftOut.NOT_CONFIRMED: "have not confirmed their sign-up",
+    LeftOut.LEFT: "have left",
+    LeftOut.PAUSED: "have paused",
+    LeftOut.SUPPRESSED: "have an address that must not be mailed",
+    LeftOut.JOINED_LATER: "joined later",
+    LeftOut.OTHER_LANGUAGE: "read another language",
+    LeftOut.OTHER_TOPIC: "chose other topics",
+    LeftOut.MAILED_LATELY: "were mailed lately",
+    LeftOut.NOT_SENT: "did not get it, as a member of staff has settled",
+    LeftOut.STOPPED: "were still waiting when the send was stopped",
+}
+"""Each reason as the end of a sentence about several people."""
+
+
+@dataclass(frozen=True)
+class Recipient:
+    """Somebody who gets an edition: number of the row, address as typed, and whether it is the text-only variant."""
+
+    number: int
+    address: str
+    text_only: bool = False
+
+
+@dataclass(frozen=True)
+class Audience:
+    """How many people an edition goes to, and how many it leaves out for each reason."""
+
+    receiving: int
+    left_out: Mapping[LeftOut, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class NewSubscriber:
+    """A person to add: address as typed, language as a code, ids of topics (none means all)."""
+
+    address: str
+    language: str
+    topics: tuple[str, ...] = ()
+    text_only: bool = False

@@ -1,0 +1,59 @@
+"""Questions about people; nothing is changed here."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from sqlalchemy import Select, func, select
+from sqlalchemy.orm import Session
+
+from newsletter.errors import NotFound
+from newsletter.subscribers.address import address_key
+from newsletter.subscribers.model import Audience, LeftOut, SubscriberState
+from newsletter.subscribers.tables import Consent, Subscriber, SubscriberTopic
+
+
+def find_subscriber(session: Session, address: str) -> Subscriber | None:
+    """The person with an address, however it is spelt."""
+    return session.scalar(select(Subscriber).where(Subscriber.address_key == address_key(address)))
+
+
+def get_subscriber(session: Session, address: str) -> Subscriber:
+    """The person with an address; raises NotFound."""
+    found = find_subscriber(session, address)
+    if found is None:
+        raise NotFound(f"Nobody with the address {address} is here. See them all: newsletter subscribers list")
+    return found
+
+
+def list_subscribers(session: Session, state: SubscriberState | None = None) -> Sequence[Subscriber]:
+    """Everybody, or everybody in one state, in the order in which they came."""
+    statement = select(Subscriber).order_by(Subscriber.number)
+    return session.scalars(statement.where(Subscriber.state == state) if state else statement).all()
+
+
+def list_topics_of(session: Session, subscriber: int) -> list[str]:
+    """The topics that a person chose; none means all."""
+    mine = SubscriberTopic.subscriber == subscriber
+    return list(session.scalars(select(SubscriberTopic.topic).where(mine).order_by(SubscriberTopic.topic)))
+
+
+def list_consents_of(session: Session, subscriber: int) -> Sequence[Consent]:
+    """What a person agreed to and withdrew, oldest first."""
+    return session.scalars(select(Consent).where(Consent.subscriber == subscriber).order_by(Consent.number)).all()
+
+
+def count_by_state(session: Session) -> dict[SubscriberState, int]:
+    """How many people there are in each state."""
+    rows = session.execute(select(Subscriber.state, func.count()).group_by(Subscriber.state))
+    return dict(rows.tuples().all())
+
+
+def count_audience(session: Session, audience: Select[tuple[int, bool, str | None]]) -> Audience:
+    """What `resolve_audience` answers, counted."""
+    who = audience.subquery()
+    counts: dict[str | None, int] = dict(
+        session.execute(select(who.c.reason, func.count()).group_by(who.c.reason)).tuples().all()
+    )
+    receiving = counts.pop(None, 0)
+    return Audience(receiving, {LeftOut(str(reason)): count for reason, count in counts.items()})

@@ -1,0 +1,48 @@
+"""The steps lead to the tables that the code knows, on both databases, and back."""
+
+from __future__ import annotations
+
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from sqlalchemy import inspect
+
+from newsletter import migrations
+from newsletter.database.session import open_database
+from newsletter.migrations.tables import METADATA
+
+
+def test_the_steps_make_exactly_the_tables_of_the_code(database_url: str) -> None:
+    database = open_database(database_url)
+    with database.engine.connect() as connection:
+        context = MigrationContext.configure(connection, opts={"compare_type": True, "compare_server_default": True})
+        assert compare_metadata(context, METADATA) == []
+    database.close()
+
+
+def test_every_check_of_the_code_is_in_the_database(database_url: str) -> None:
+    database = open_database(database_url)
+    inspector = inspect(database.engine.execution_options(read=True))
+    there = {(table, check["name"]) for table in METADATA.tables for check in inspector.get_check_constraints(table)}
+    expected = {
+        (table.name, constraint.name)
+        for table in METADATA.tables.values()
+        for constraint in table.constraints
+        if constraint.__visit_name__ == "check_constraint"
+    }
+    assert expected <= there, expected - there
+    database.close()
+
+
+def test_every_step_can_be_taken_back_and_taken_again(empty_database_url: str) -> None:
+    database = open_database(empty_database_url)
+    assert migrations.is_empty(database.engine)
+    steps = migrations.pending(database.engine)
+    assert migrations.upgrade(database.engine) == steps
+    assert migrations.pending(database.engine) == []
+    assert migrations.upgrade(database.engine) == []
+
+    migrations.downgrade(database.engine, "base")
+
+    assert set(inspect(database.engine).get_table_names()) == {"alembic_version"}
+    assert migrations.upgrade(database.engine) == steps
+    database.close()
