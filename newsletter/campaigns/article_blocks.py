@@ -115,6 +115,7 @@ def write_markdown(blocks: Sequence[Block]) -> str:
     """The blocks as Markdown that reads back as the same words, each block told apart by an empty line."""
     parts: list[str] = []
     offsets: list[int] = []
+    styles: dict[int, str] = {}  # two kinds of list in a row need an empty line between them
     before: Block | None = None
     for block in blocks:
         if block.kind == "item":
@@ -123,12 +124,13 @@ def write_markdown(blocks: Sequence[Block]) -> str:
             marker = f"{block.marker} " if re.fullmatch(r"\d{1,9}[.)]", block.marker) else "- "
             offsets = [*offsets[:depth], len(marker)]
             text = marker + _lines(block, indent + len(marker))
-            close = before is not None and before.kind == "item"
+            close = before is not None and before.kind == "item" and styles.get(depth, marker[-2]) == marker[-2]
+            styles = {**{level: style for level, style in styles.items() if level < depth}, depth: marker[-2]}
         elif block.inner and offsets:
             indent = sum(offsets)
             text, close = _lines(block, indent), False
         else:
-            offsets, indent, close = [], 0, False
+            offsets, styles, indent, close = [], {}, 0, False
             text = _lines(block, 0)
         prefix = "> " * block.quote
         text = "\n".join(prefix + line for line in (" " * indent + text).split("\n"))

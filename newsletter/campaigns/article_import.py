@@ -113,6 +113,9 @@ _STRICT = re.compile(
 _META = re.compile(
     r"(?:(?:medically |clinically )?reviewed|last (?:updated|reviewed)|updated|published|date)\b", re.IGNORECASE
 )
+_LABEL = re.compile(
+    r"(?:role|position|title|job title|profession|qualifications?|degrees?|credentials|contact)\s*:\s+", re.I
+)
 _HAS_SOURCE = re.compile(
     r"\b(?:1[89]|20)\d\d[a-z]?\b|https?://|www\.|\bdoi\b|\bISBN\b|\bn\.d\.|\bin press\b", re.IGNORECASE
 )
@@ -191,12 +194,15 @@ class _Import:
         self.author: ImportedAuthor | None = None
         self.bio: list[Block] = []
         self.references: list[Block] = []
+        self.background: list[str] = []
+        self.dates: list[Block] = []
 
     def article(self) -> ImportedArticle:
         front_references = self._take_front_matter()
         self._take_mail_headers()
         title = self._take_title()
         self._take_byline()
+        self._set_aside_dates()
         self._take_references_below_heading()
         for _ in range(2):
             if not self.references:
@@ -225,7 +231,10 @@ class _Import:
             )
         references = front.pop("references", None) or ()
         if front:
-            others = "; ".join(f"{key}: {_one_line(value or '')}" for key, value in front.items())
+            others = "; ".join(
+                f"{key}: {_one_line(', '.join(value) if isinstance(value, list) else value or '')}"
+                for key, value in front.items()
+            )
             self.unsure.append(f"Left out of the front matter, since an article has no place for it: {others}.")
         if isinstance(references, str):
             return tuple(line for part in references.split("\n") if (line := _one_line(part)))
@@ -271,6 +280,10 @@ class _Import:
         if len(self.rest) > at + 1 and self._may_be_title(self.rest[at]):
             words = self.rest.pop(at).text
             return self._title(words)
+        line = self.rest[at].text if len(self.rest) > at + 1 else ""
+        if 0 < len(line.split()) <= 10 and line.endswith(".") and len(self.rest[at + 1].text) > 2 * len(line):
+            self.unsure.append("The first line was taken as the title, though it ends like a sentence.")
+            return self._title(self.rest.pop(at).text)
         stem = re.sub(r"[_\s-]+", " ", PurePath(self.file_name).stem).strip() or "Article"
         self.unsure.append(
             "The text does not begin with a title; the name of the file stands for it. Correct `title:`."
@@ -298,6 +311,14 @@ class _Import:
         return title
 
     # who signs
+
+    def _set_aside_dates(self) -> None:
+        """Lines such as "Last updated" at the very end; they go back to the end of the text."""
+        end = len(self.rest)
+        while end > 1 and _META.match(self.rest[end - 1].text) and len(self.rest[end - 1].text) < 120:
+            end -= 1
+        self.dates = self.rest[end:]
+        del self.rest[end:]
 
     def _byline_at(self, at: int) -> bool:
         text = self.rest[at].text
@@ -348,7 +369,7 @@ class _Import:
 
     def _belongs_to_author(self, block: Block) -> bool:
         short = len(block.text) <= 200 and block.kind in ("paragraph", "item") and not _is_prose(block.text)
-        return short and not _is_reference(block.text)
+        return short and not _is_reference(block.text) and not _META.match(block.text)
 
     def _take_unmarked_author(self) -> None:
         at = len(self.rest)
@@ -370,6 +391,9 @@ class _Import:
         if not sure:
             self.unsure.append(f"The last line, “{name}”, was taken as the name of the author.")
         self._sign(at - 1, len(self.rest))
+        if closes:
+            self.unsure.append(f"“{before}” was left out.")
+            self.rest.pop()
 
     def _is_detail_block(self, block: Block) -> bool:
         if block.kind not in ("paragraph", "item", "heading") or _is_reference(block.text):
@@ -405,7 +429,8 @@ class _Import:
         role: str | None = None
         credentials: list[str] = []
         left: list[str] = []
-        for line in [rest, *lines[1:]] if rest else lines[1:]:
+        for labelled in [rest, *lines[1:]] if rest else lines[1:]:
+            line = _LABEL.sub("", labelled)
             pieces = _pieces(line)
             strong = any(_DEGREE.match(piece) for piece in pieces)
             if _CONTACT.search(line) and not strong:
@@ -447,6 +472,7 @@ class _Import:
                 end += 1
             heading = self.rest[at].text
             if _MAYBE_REFERENCES.fullmatch(heading):
+                self.background += [_with_links(block) for block in self.rest[at + 1 : end]]
                 self.unsure.append(f"What stands below “{heading}” was put among the references.")
             self.references += self.rest[at + 1 : end]
             del self.rest[at:end]
@@ -476,10 +502,12 @@ class _Import:
             return False
         if _is_reference(text) or block.kind == "reference":
             return True
+        if _META.match(text) and len(text) < 120:
+            return False
         signed = _SIGNED.fullmatch(text)
         if signed and self._signs(at, signed["rest"]):
             return False
-        if self._byline_at(at):
+        if self._byline_at(at) or (_is_name(re.sub(r"^[–—-]+\s*", "", text)) and not block.marker):
             return False
         if _HAS_SOURCE.search(text):
             return True
@@ -535,14 +563,17 @@ class _Import:
     # the text and the doubts
 
     def _body(self) -> str:
-        blocks = join_lines([*self.rest, *self.bio])
-        if not any(re.search(r"\w", block.text) for block in blocks):
+        blocks = join_lines([*self.rest, *self.dates])
+        if not any(re.search(r"\w", block.text) for block in [*blocks, *self.bio]):
             self.unsure.append("Nothing was left for the text itself. Look at the file, and write the text.")
             return "Replace this text with the article.\n"
         blocks = [replace(block, kind="heading", level=1) if block.kind == "title" else block for block in blocks]
         blocks = [replace(block, kind="paragraph") if block.kind == "reference" else block for block in blocks]
         if self.source.kind != "markdown" and not any(block.kind == "heading" for block in blocks):
             blocks = self._guess_headings(blocks)
+        blocks += [
+            replace(block, kind="heading", level=2) if _SIGNED.fullmatch(block.text) else block for block in self.bio
+        ]
         for block in blocks:
             if _META.match(block.text) and len(block.text) < 120 and block.kind == "paragraph":
                 self.unsure.append(
@@ -579,7 +610,12 @@ class _Import:
                 self.unsure.append(f"No year was found in the reference “{place}”.")
         if len(set(references)) < len(references):
             self.unsure.append("A reference stands in the list twice.")
-        self.unsure += [f"{finding.problem} {finding.remedy}" for finding in check_citations(words, references)]
+        self.unsure += [
+            f"{finding.problem} {finding.remedy}"
+            for finding in check_citations(words, references)
+            # Nobody expects a citation of what is named for further reading.
+            if not (finding.kind == "not cited" and finding.reference in self.background)
+        ]
 
 
 def _may_be_heading(block: Block, following: Block) -> bool:

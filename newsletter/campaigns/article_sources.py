@@ -143,13 +143,16 @@ def _text_blocks(text: str) -> Iterator[Block]:
 def _wrap_width(lines: Sequence[str]) -> int:
     """The width at which an editor or mail program broke the lines, 0 when every line is a paragraph."""
     lengths = [len(line.rstrip()) for line in lines if line.strip()]
-    widest = max(lengths, default=0)
-    if not 40 <= widest <= 130:
-        return 0
-    full = [length for length in lengths if length >= widest * 0.8]
-    # Some lines must run on for the width to mean anything: a list of short lines has none.
-    run_on = any(len(a.rstrip()) >= widest * 0.7 and re.match(r"\s*[a-z(]", b) for a, b in pairwise(lines))
-    return widest if len(full) >= 2 and run_on else 0
+    for width in sorted({length for length in lengths if 45 <= length <= 130}, reverse=True):
+        full = sum(1 for length in lengths if width * 0.8 <= length <= width)
+        longer = sum(1 for length in lengths if length > width)
+        # Some line must run on into the next for the width to mean anything: short lines of a list do not.
+        if full >= 3 and longer * 5 <= len(lengths):
+            run_on = any(
+                width * 0.7 <= len(a.rstrip()) <= width and re.match(r"\s*[a-z(]", b) for a, b in pairwise(lines)
+            )
+            return width if run_on else 0
+    return 0
 
 
 def _chunk_blocks(lines: Sequence[str], width: int) -> Iterator[Block]:
@@ -178,9 +181,9 @@ def _goes_on(before: Sequence[str], last: str, words: str, deeper: int, width: i
         return False
     if deeper >= 2 and (hanging or _BULLET.match(before[0])):
         return True
-    if words[0].islower() and not re.search(r"[.!?:;]$", last) and len(last) >= 40:
+    if words[0].islower() and "@" not in words.split()[0] and not re.search(r"[.!?:;]$", last) and len(last) >= 40:
         return True
-    return bool(width) and len(last) + 1 + len(words.split()[0]) > width
+    return len(last) <= width and len(last) + 1 + len(words.split()[0]) > width
 
 
 def _line_block(words: str, indent: int) -> Block:
@@ -511,7 +514,7 @@ class _Word:
                 yield Block("paragraph", part)
 
     def _item(self, number_id: str, level: int, runs: tuple[Run, ...]) -> Block:
-        number_format, start = self.formats.get((number_id, level), ("bullet", 1))
+        number_format, start = self.formats.get((number_id, level)) or self.formats.get((number_id, 0), ("bullet", 1))
         for deeper in [key for key in self.numbers if key[0] == number_id and key[1] > level]:
             del self.numbers[deeper]
         self.numbers[number_id, level] += 1
@@ -521,13 +524,15 @@ class _Word:
     def _list_of(self, paragraph: Any, chain: Sequence[_Style]) -> tuple[str, int] | None:
         direct = _numbering(paragraph)
         listed = direct or next((style.numbering for style in chain if style.numbering), None)
+        by_name = next((m for s in chain if (m := re.match(r"list (?:bullet|number)(?: (\d))?$", s.name))), None)
+        depth = int(by_name[1]) - 1 if by_name and by_name[1] else 0
         if listed and listed[0] != "0":
-            return listed
-        by_name = next((m for s in chain if (m := re.match(r"(?:list bullet|list number)(?: (\d))?$", s.name))), None)
+            # Word's "List Bullet 2" is a list of its own, whose first level stands one deeper.
+            return listed if direct else (listed[0], listed[1] + depth)
         if by_name and direct is None:
             key = by_name[0]
-            self.formats.setdefault((key, 0), ("decimal" if "number" in key else "bullet", 1))
-            return key, 0
+            self.formats.setdefault((key, depth), ("decimal" if "number" in key else "bullet", 1))
+            return key, depth
         return None
 
     def _chain(self, style_id: str | None) -> Iterator[_Style]:

@@ -95,6 +95,8 @@ def write_article(
     if is_new and article.author and author_id:
         texts[campaigns / "authors.yaml"] = _with_author(before.authors, author_id, article.author)
     text, meant, starter = _with_item(before.campaign, f"{campaigns.name}/{folder.name}", folder, name, mailing)
+    if mailing not in (None, meant):
+        notes.append(f"{name} is in the mailing `{meant}` already, so it was not added to `{mailing}`.")
     if text != before.campaign:
         texts[folder / "campaign.yaml"] = text
     _check_readable(folder, texts, place)

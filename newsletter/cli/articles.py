@@ -51,9 +51,8 @@ def new(
         say(f"Audience, language, mailings and send rules are those of {made.like.name}.")
     for note in made.notes:
         say(f"Look: {note}")
-    say(
-        f"Now write where it says “{PLACEHOLDER}”, or bring a text in: newsletter import-article FILE --campaign {month}"
-    )
+    say(f"Now write where it says “{PLACEHOLDER}”.")
+    say(f"A text from elsewhere comes in with: newsletter import-article FILE --campaign {made.folder.name}")
 
 
 def import_article(
