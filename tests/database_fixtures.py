@@ -37,7 +37,7 @@ def postgres_url() -> Iterator[str]:
         as_nobody = {"user": "nobody", "group": "nogroup", "extra_groups": []}
     binaries = _binaries(folder, as_nobody)
     cluster = folder / "cluster"
-    initdb = [binaries / "initdb", "-D", cluster, "-U", "newsletter", "-A", "trust", "-E", "UTF8", "-N"]
+    initdb = [str(binaries / "initdb"), "-D", str(cluster), "-U", "newsletter", "-A", "trust", "-E", "UTF8", "-N"]
     subprocess.run(initdb, check=True, capture_output=True, cwd=folder, **as_nobody)
     server = subprocess.Popen(
         [binaries / "postgres", "-D", cluster, "-k", folder, "-c", "listen_addresses=", "-c", "fsync=off"],

@@ -8,13 +8,13 @@ from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo
 
 from newsletter.database.audit import SCHEDULER
+from newsletter.database.heartbeat import record_heartbeat
 from newsletter.delivery import actions, plan
 from newsletter.delivery.model import SendState
 from newsletter.delivery.queries import list_sends
 from newsletter.delivery.worker import Step, Worker, send_next_batch
 from newsletter.editions.actions import expire_approvals
 from newsletter.editions.queries import list_due, list_scheduled_times
-from newsletter.schedule.actions import record_heartbeat
 from newsletter.schedule.due import HORIZON
 
 PART = "scheduler"

@@ -9,9 +9,9 @@ import pytest
 from sqlalchemy import select
 
 from newsletter.database.audit import SHELL, AuditLine, record
+from newsletter.database.heartbeat import Heartbeat
 from newsletter.database.session import Database, DatabaseUnusable, open_database
 from newsletter.errors import Refused
-from newsletter.schedule.tables import Heartbeat
 
 NOON = datetime(2026, 11, 3, 12, 0, tzinfo=UTC)
 
