@@ -132,6 +132,15 @@ def _is_name(text: str) -> bool:
     return bool(named) and all(word[0].isupper() or (not word[0].isascii() and word[0].isalpha()) for word in named)
 
 
+def _is_byline(line: str) -> bool:
+    """Whether a line says by itself who wrote the text: "By Ines Varga", "Dr Ines Varga", "Ines Varga, PhD"."""
+    signed = _SIGNED.fullmatch(line)
+    name, rest = _split_name(signed["rest"] if signed else line)
+    if len(line) > 200 or not _is_name(name) or _ROLE.search(name):
+        return False
+    return bool(signed) or (_is_detail(rest) if rest else bool(re.match(_TITLES, line)))
+
+
 def _split_name(line: str) -> tuple[str, str]:
     """A line such as "Ines Varga, PhD" as the name and what follows it."""
     found = re.match(r"(.+?)(?:\s*[,|;]\s+|\s+[–—-]\s+|\s+(?=\())(.+)", line, re.DOTALL)
@@ -276,7 +285,7 @@ class _Import:
             if headings[0] == 0 or first.level < min(others, default=9):
                 del self.rest[headings[0]]
                 return self._title(first.text)
-        at = 1 if len(self.rest) > 2 and self._byline_at(0) else 0
+        at = 1 if len(self.rest) > 2 and _is_byline(self.rest[0].text) else 0
         if len(self.rest) > at + 1 and self._may_be_title(self.rest[at]):
             words = self.rest.pop(at).text
             return self._title(words)
@@ -322,16 +331,12 @@ class _Import:
 
     def _byline_at(self, at: int) -> bool:
         text = self.rest[at].text
-        signed = _SIGNED.fullmatch(text)
-        if signed and signed["rest"]:
-            return len(text) <= 200 and _is_name(_split_name(signed["rest"])[0])
-        if signed:
-            return at + 1 < len(self.rest) and _is_name(_split_name(self.rest[at + 1].text)[0])
-        name, rest = _split_name(text)
+        if _is_byline(text):
+            return True
         following = self.rest[at + 1].text if at + 1 < len(self.rest) else ""
-        if not _is_name(name) or _ROLE.search(name) or len(text) > 200:
-            return False
-        return _is_detail(rest) if rest else _is_detail(following) or bool(re.match(_TITLES, text))
+        if (signed := _SIGNED.fullmatch(text)) and not signed["rest"]:
+            return _is_name(_split_name(following)[0])
+        return _is_name(text) and not _ROLE.search(text) and _is_detail(following)
 
     def _take_byline(self) -> None:
         if self.author is not None:

@@ -210,7 +210,7 @@ def find_typed_items(blocks: Sequence[Block]) -> list[Block]:
         if not indents or block.level > indents[-1] + 1:
             indents.append(block.level)
         depth = len(indents) - 1 + (1 if bullet["sub"] and len(indents) == 1 and found[-1].kind == "item" else 0)
-        marker = bullet["number"] or "-"
+        marker = f"{bullet['number'][:-1]}." if bullet["number"] else "-"
         found.append(replace(block.without(bullet.end()), kind="item", level=depth, marker=marker))
     return found
 
@@ -652,7 +652,8 @@ class _Word:
         return self._usable(str(known.target_ref)) if known is not None and known.is_external else ""
 
     def _usable(self, address: str) -> str:
-        if re.match(r"(?:https?://|mailto:)[^\s\x00-\x1f]+$", address, re.IGNORECASE):
+        address = re.sub(r"\s", "%20", address.strip())
+        if re.match(r"(?:https?://|mailto:)[^\x00-\x1f]+$", address, re.IGNORECASE):
             scheme, colon, rest = address.partition(":")
             return scheme.lower() + colon + rest
         self.left_out["link"] += 1
