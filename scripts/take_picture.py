@@ -6,6 +6,7 @@ import base64
 import os
 import tempfile
 from pathlib import Path
+from typing import Literal
 
 from PIL import Image
 from playwright.sync_api import sync_playwright
@@ -20,7 +21,8 @@ ROOT = Path(__file__).resolve().parents[1]
 TARGET = ROOT / "docs" / "images" / "letter.png"
 STAGE = """
 <style>
-  body { margin: 0; width: 1180px; height: 900px; background: linear-gradient(160deg, #dfe9e6, #f3efe7); overflow: hidden; }
+  body { margin: 0; width: 1180px; height: 900px; overflow: hidden; }
+  body { background: linear-gradient(160deg, #dfe9e6, #f3efe7); }
   div { position: absolute; overflow: hidden; box-shadow: 0 18px 50px rgb(20 50 50 / 25%%); }
   .desktop { left: 50px; top: 45px; width: 700px; height: 900px; border-radius: 10px; }
   .phone { left: 800px; top: 85px; width: 320px; height: 700px; border-radius: 34px; border: 10px solid #17211f; }
@@ -43,7 +45,8 @@ def main() -> None:
             executable_path=chromium.executable, args=ARGUMENTS, env={**os.environ, **chromium.environment}
         )
         shots = []
-        for path, width, scheme in ((paths[0], 700, "light"), (paths[1], 375, "dark")):
+        schemes: tuple[Literal["light", "dark"], ...] = ("light", "dark")
+        for path, width, scheme in zip(paths, (700, 375), schemes, strict=True):
             page = browser.new_page(
                 viewport={"width": width, "height": 900}, device_scale_factor=2, color_scheme=scheme
             )
@@ -55,7 +58,7 @@ def main() -> None:
         stage.screenshot(path=TARGET)
         browser.close()
     with Image.open(TARGET) as picture:
-        picture.convert("RGB").quantize(256, dither=Image.Dither.NONE).save(TARGET, optimize=True)
+        picture.convert("RGB").quantize(256).save(TARGET, optimize=True)
 
 
 if __name__ == "__main__":
