@@ -46,8 +46,8 @@ class Database:
     def read(self) -> Iterator[Session]:
         """A transaction for reading; nothing that is written in it stays."""
         with Session(self.engine.execution_options(read=True), expire_on_commit=False, autoflush=False) as session:
+            # Closing rolls back; rows that were read stay usable.
             yield session
-            session.rollback()
 
     def close(self) -> None:
         """Give back all connections."""

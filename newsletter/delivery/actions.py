@@ -133,9 +133,7 @@ def plan_audience(
         counts = dict(
             session.execute(
                 select(Delivery.state, func.count()).where(Delivery.edition == edition).group_by(Delivery.state)
-            )
-            .tuples()
-            .all()
+            ).all()
         )
         _audit(
             session,
@@ -679,7 +677,7 @@ def _count_anew(session: Session, edition: int, number: int) -> Mapping[Delivery
     rows = session.execute(
         select(Delivery.state, func.count()).where(_in_batch(edition, number)).group_by(Delivery.state)
     )
-    counts.update(rows.tuples().all())
+    counts.update(rows.all())
     waiting = counts[DeliveryState.PLANNED]
     refused, left_out = counts[DeliveryState.REFUSED], counts[DeliveryState.LEFT_OUT]
     uncertain, everybody = counts[DeliveryState.UNCERTAIN], sum(counts.values())

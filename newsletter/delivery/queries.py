@@ -104,7 +104,7 @@ def get_progress(session: Session, edition: str) -> Progress:
         refused=refused,
         uncertain=uncertain,
         left_out={LeftOut(str(reason)): count for reason, count in reasons},
-        batches=dict(batches.tuples().all()),
+        batches=dict(batches.all()),
         opened_at=send.opened_at,
         finished_at=send.finished_at,
     )

@@ -35,7 +35,7 @@ def get_content(session: Session, serial: int) -> Content:
         raise NotFound(f"There is no edition with the number {serial}.")
     pictures = session.execute(
         select(EditionPicture.name, EditionPicture.sha256).where(EditionPicture.edition == serial)
-    ).tuples()
+    ).all()
     return Content(
         sender=Mailbox(row.sender_address, row.sender_name),
         reply_to=row.reply_to,
@@ -46,7 +46,7 @@ def get_content(session: Session, serial: int) -> Content:
         language=row.language,
         audience=audience_from_json(row.audience),
         base_url=row.base_url,
-        pictures=dict(pictures.all()),
+        pictures=dict(pictures),
     )
 
 

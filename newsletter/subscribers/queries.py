@@ -46,14 +46,14 @@ def list_consents_of(session: Session, subscriber: int) -> Sequence[Consent]:
 def count_by_state(session: Session) -> dict[SubscriberState, int]:
     """How many people there are in each state."""
     rows = session.execute(select(Subscriber.state, func.count()).group_by(Subscriber.state))
-    return dict(rows.tuples().all())
+    return dict(rows.all())
 
 
 def count_audience(session: Session, audience: Select[tuple[int, bool, str | None]]) -> Audience:
     """What `resolve_audience` answers, counted."""
     who = audience.subquery()
     counts: dict[str | None, int] = dict(
-        session.execute(select(who.c.reason, func.count()).group_by(who.c.reason)).tuples().all()
+        session.execute(select(who.c.reason, func.count()).group_by(who.c.reason)).all()
     )
     receiving = counts.pop(None, 0)
     return Audience(receiving, {LeftOut(str(reason)): count for reason, count in counts.items()})

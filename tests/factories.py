@@ -1,0 +1,185 @@
+"""Things that tests need, made through the same actions that people use."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from zoneinfo import ZoneInfo
+
+from sqlalchemy import insert
+from sqlalchemy.orm import Session
+
+from newsletter.campaigns.model import AudienceRule
+from newsletter.database.audit import SHELL, Source
+from newsletter.database.session import Database
+from newsletter.delivery.worker import Worker
+from newsletter.editions import actions as editions
+from newsletter.editions.model import Content, Snapshot
+from newsletter.mail import Mailbox
+from newsletter.providers.contract import Outcome, OutgoingBatch, Receipt, Transport
+from newsletter.rendering.model import MailPicture, Slot
+from newsletter.schedule.jobs import Rules
+from newsletter.staff.actions import add_person
+from newsletter.staff.model import Role, StaffActor, acting
+from newsletter.staff.queries import get_person
+from newsletter.subscribers.actions import import_subscribers
+from newsletter.subscribers.model import NewSubscriber
+from newsletter.subscribers.tables import Subscriber
+from newsletter.subscribers.tokens import Tokens
+
+NOON = datetime(2026, 11, 3, 12, 0, tzinfo=UTC)
+LONG_AGO = NOON - timedelta(days=9)
+LONDON = ZoneInfo("Europe/London")
+KEY = "a key for tests alone"
+RULES = Rules(LONDON, late_after=timedelta(hours=2))
+
+
+@dataclass
+class StillClock:
+    """A clock that goes only when it is told to."""
+
+    time: datetime = NOON
+
+    def now(self) -> datetime:
+        """The instant it shows."""
+        return self.time
+
+    def go(self, **span: float) -> datetime:
+        """Go on by a time such as `minutes=5`."""
+        self.time += timedelta(**span)
+        return self.time
+
+
+@dataclass
+class FakeTransport:
+    """A provider at hand: keeps what it accepted, and answers what `answers` says, then always accepted."""
+
+    name: str = "fake"
+    batch_limit: int = 10
+    idempotent: bool = False
+    answers: list[Receipt | Exception] = field(default_factory=list)
+    batches: list[OutgoingBatch] = field(default_factory=list)
+    accepted: list[str] = field(default_factory=list)
+
+    def send(self, batch: OutgoingBatch) -> Receipt:
+        """Take a batch."""
+        self.batches.append(batch)
+        answer = self.answers.pop(0) if self.answers else Receipt(Outcome.ACCEPTED, reference="fake-1")
+        if isinstance(answer, Exception):
+            raise answer
+        if answer.outcome is Outcome.ACCEPTED:
+            self.accepted += [p.delivery for p in batch.people if p.delivery not in answer.people]
+        return answer
+
+
+@dataclass(frozen=True)
+class Cast:
+    """The staff of a clinic: Ada writes, Rhea and Rob review, Max manages."""
+
+    ada: StaffActor
+    rhea: StaffActor
+    rob: StaffActor
+    max: StaffActor
+
+
+def add_cast(session: Session, now: datetime = NOON) -> Cast:
+    """The staff, as rows."""
+    root = add_person(
+        session, "root@example.org", name="Root", roles={Role.ADMINISTRATOR}, by=None, actor=SHELL, now=now
+    )
+
+    def person(name: str, *roles: Role) -> StaffActor:
+        added = add_person(
+            session,
+            f"{name}@example.org",
+            name=name.title(),
+            roles=roles,
+            by=root,
+            actor=acting(root, Source.SHELL),
+            now=now,
+        )
+        return acting(added, Source.SHELL)
+
+    return Cast(
+        person("ada", Role.AUTHOR),
+        person("rhea", Role.REVIEWER),
+        person("rob", Role.REVIEWER),
+        person("max", Role.MANAGER),
+    )
+
+
+def find_cast(session: Session) -> Cast:
+    """The staff that `add_cast` made."""
+    return Cast(
+        *(acting(get_person(session, f"{name}@example.org"), Source.SHELL) for name in ("ada", "rhea", "rob", "max"))
+    )
+
+
+def snapshot(
+    *,
+    subject: str = "Pain that was learned",
+    mailing: str = "opening",
+    audience: AudienceRule | None = None,
+    send_at: datetime = NOON + timedelta(hours=1),
+    base_url: str = "https://news.example.org",
+) -> Snapshot:
+    """A mailing as `freeze_edition` gives it, with one picture."""
+    picture = b"a picture"
+    name = hashlib.sha256(picture).hexdigest()
+    html = f'<a href="{Slot.UNSUBSCRIBE_HTML.value}">Leave</a> <a href="{Slot.PREFERENCES_HTML.value}">Choose</a> Grüße'
+    text = f"Leave: {Slot.UNSUBSCRIBE_TEXT.value}\nChoose: {Slot.PREFERENCES_TEXT.value}\nGrüße\n"
+    content = Content(
+        sender=Mailbox("news@clinic.example.org", "The Clinic"),
+        reply_to="desk@clinic.example.org",
+        subject=subject,
+        preheader="What research says",
+        html=html,
+        text=text,
+        language="en",
+        audience=audience or AudienceRule(),
+        base_url=base_url,
+        pictures={f"{name}.png": name},
+    )
+    pictures = (MailPicture(f"{name}.png", name, "image/png", picture, 1, 1),)
+    return Snapshot("2026-11-neuroplastic-pain", "2026-11", mailing, send_at, content, pictures)
+
+
+def add_people(
+    session: Session, count: int, *, now: datetime = NOON - timedelta(days=9), text_only: bool = False
+) -> None:
+    """Active readers `reader1@example.org` and on; with `text_only` their addresses begin with `plain`."""
+    name = "plain" if text_only else "reader"
+    people = [NewSubscriber(f"{name}{n}@example.org", "en", (), text_only) for n in range(1, count + 1)]
+    import_subscribers(session, people, consent_source="paper form", suppression_key=KEY, actor=SHELL, now=now)
+
+
+def add_many(session: Session, count: int, *, now: datetime = LONG_AGO) -> None:
+    """As `add_people`, for numbers at which hashing would take too long."""
+    rows = [
+        {"state": "active", "address": f"r{n}@example.org", "address_key": f"r{n}@example.org", "language": "en"}
+        | {"text_only": False, "added_at": now, "joined_at": now}
+        for n in range(count)
+    ]
+    for start in range(0, count, 2_000):
+        session.execute(insert(Subscriber), rows[start : start + 2_000])
+
+
+def approved_edition(session: Session, cast: Cast, now: datetime = NOON, given: Snapshot | None = None) -> str:
+    """An edition that Ada submitted and Rhea approved; gives its id."""
+    edition = editions.submit(session, snapshot=given or snapshot(), actor=cast.ada, now=now)
+    editions.approve(session, edition.id, actor=cast.rhea, now=now, needed=1, days=30)
+    return edition.id
+
+
+def scheduled_edition(database: Database, cast: Cast, now: datetime = NOON, given: Snapshot | None = None) -> str:
+    """An approved edition that Max scheduled for right now; gives its id."""
+    with database.write() as session:
+        edition = approved_edition(session, cast, now, given)
+        editions.schedule(session, edition, actor=cast.max, now=now, at=now)
+    return edition
+
+
+def worker(database: Database, transport: Transport, clock: StillClock, name: str = "w1") -> Worker:
+    """A worker with a clock of the test's own."""
+    return Worker(name, database, transport, Tokens([KEY]), clock)
