@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
+import os
+import platform
+
 from newsletter.campaigns.catalogue import find_campaign
 from newsletter.campaigns.model import Campaign, Mailing
 from newsletter.campaigns.reader import read_campaign
 from newsletter.campaigns.send_times import SendTime, read_send_time
-from newsletter.errors import Fault, NotFound, SettingsFaults
+from newsletter.clock import Clock
+from newsletter.database.session import Database, open_database
+from newsletter.delivery.worker import Worker
+from newsletter.errors import Fault, NotFound, Refused, SettingsFaults
 from newsletter.preflight.model import Draft, Report
 from newsletter.preflight.runner import run_checks
+from newsletter.providers.contract import Transport
+from newsletter.providers.mailbox import MailboxTransport
 from newsletter.rendering.brand import read_brand
 from newsletter.rendering.email import render_email
 from newsletter.rendering.model import RenderedEmail
 from newsletter.settings import WORKSPACE_FILE, Settings
+from newsletter.subscribers.tokens import Tokens
 from newsletter.subscribers.topics import read_topics
 
 
@@ -53,6 +62,39 @@ def render_mailing(
 def check_mailing(settings: Settings, campaign: Campaign, mailing: Mailing, mail: RenderedEmail) -> Report:
     """The preflight report of a rendered mailing."""
     return run_checks(Draft(campaign, mailing, mail, read_brand(settings.workspace), settings.clinic))
+
+
+def open_workspace_database(settings: Settings) -> Database:
+    """The database that the settings name; its tables may not be there yet."""
+    return open_database(settings.database_url)
+
+
+def make_tokens(settings: Settings) -> Tokens:
+    """Signs and reads the links of readers; raises Refused without a SECRET_KEY."""
+    return Tokens(settings.machine.secret_key.get_secret_value().split(","))
+
+
+def suppression_key(settings: Settings) -> str:
+    """The key that hashes addresses for suppressions; raises Refused when it is not set."""
+    key = settings.machine.suppression_key.get_secret_value()
+    if not key:
+        raise Refused(
+            "SUPPRESSION_KEY is not set, so addresses cannot be kept safely. `newsletter init` writes one to .env."
+        )
+    return key
+
+
+def make_transport(settings: Settings) -> Transport:
+    """What carries mails, by the setting TRANSPORT; raises Refused when it cannot be used as it is set."""
+    if settings.machine.transport == "mailbox":
+        return MailboxTransport(settings.mailbox)
+    raise Refused(f"TRANSPORT={settings.machine.transport} is not built yet. Set it to mailbox.")
+
+
+def make_worker(settings: Settings, database: Database, clock: Clock) -> Worker:
+    """What sends batches, named for this machine and process."""
+    name = f"{platform.node()}:{os.getpid()}"
+    return Worker(name, database, make_transport(settings), make_tokens(settings), clock)
 
 
 def _sending_rule(settings: Settings) -> SendTime:

@@ -6,7 +6,7 @@ import sys
 
 import typer
 
-from newsletter.cli import articles, campaigns, workspace
+from newsletter.cli import articles, campaigns, database, editions, scheduler, staff, subscribers, workspace
 from newsletter.cli.console import fail
 from newsletter.errors import NewsletterError
 
@@ -21,6 +21,11 @@ app = typer.Typer(
 workspace.register(app)
 campaigns.register(app)
 articles.register(app)
+editions.register(app)
+scheduler.register(app)
+subscribers.register(app)
+staff.register(app)
+database.register(app)
 
 
 def main() -> None:

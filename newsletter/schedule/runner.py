@@ -8,16 +8,19 @@ from __future__ import annotations
 
 import logging
 import threading
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from apscheduler.schedulers.background import BackgroundScheduler
 from sqlalchemy.exc import OperationalError
 
-from newsletter.database.session import DatabaseUnusable
+from newsletter.clock import SystemClock
+from newsletter.database.session import Database, DatabaseUnusable
 from newsletter.delivery.worker import Worker
 from newsletter.schedule import jobs
 from newsletter.schedule.due import PERIOD, new_wakeups
 from newsletter.schedule.leader import LeaderLock, leader_lock
+from newsletter.settings import Settings
+from newsletter.wiring import make_worker
 
 _log = logging.getLogger(__name__)
 
@@ -99,6 +102,16 @@ class Runner:
                 jobs.send_all(self._worker, self._stopping.is_set)
             except (OperationalError, DatabaseUnusable) as error:
                 _log.warning("The database did not answer: %s", type(error).__name__)
+
+
+def make_rules(settings: Settings) -> jobs.Rules:
+    """The rules of a workspace that the scheduler keeps."""
+    return jobs.Rules(settings.clinic.zone, timedelta(hours=settings.sending.late_after))
+
+
+def make_runner(settings: Settings, database: Database) -> Runner:
+    """A runner for a workspace, not started yet."""
+    return Runner(make_worker(settings, database, SystemClock()), make_rules(settings))
 
 
 def run_until_idle(worker: Worker, rules: jobs.Rules) -> None:

@@ -61,18 +61,18 @@ class LeftOut(StrEnum):
 
 
 EXPLANATIONS: Mapping[LeftOut, str] = {
-    LeftOut.NOT_CONFIRMED: "have not confirmed their sign-up",
-    LeftOut.LEFT: "have left",
-    LeftOut.PAUSED: "have paused",
-    LeftOut.SUPPRESSED: "have an address that must not be mailed",
-    LeftOut.JOINED_LATER: "joined later",
-    LeftOut.OTHER_LANGUAGE: "read another language",
-    LeftOut.OTHER_TOPIC: "chose other topics",
-    LeftOut.MAILED_LATELY: "were mailed lately",
-    LeftOut.NOT_SENT: "did not get it, as a member of staff has settled",
-    LeftOut.STOPPED: "were still waiting when the send was stopped",
+    LeftOut.NOT_CONFIRMED: "they have not confirmed their sign-up",
+    LeftOut.LEFT: "they have left",
+    LeftOut.PAUSED: "they have paused",
+    LeftOut.SUPPRESSED: "they have an address that must not be mailed",
+    LeftOut.JOINED_LATER: "they joined later",
+    LeftOut.OTHER_LANGUAGE: "they read another language",
+    LeftOut.OTHER_TOPIC: "they chose other topics",
+    LeftOut.MAILED_LATELY: "they were mailed lately",
+    LeftOut.NOT_SENT: "they did not get it, as a member of staff has settled",
+    LeftOut.STOPPED: "they were still waiting when the send was stopped",
 }
-"""Each reason as the end of a sentence about several people."""
+"""Each reason as a sentence about those whom it is true of."""
 
 
 @dataclass(frozen=True)

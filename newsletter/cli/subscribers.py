@@ -1,0 +1,187 @@
+"""Commands for readers: subscribers add, import, list, show, unsubscribe."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from newsletter.cli.console import Json, load_settings, say, say_json
+from newsletter.cli.rows import opened
+
+if TYPE_CHECKING:
+    from newsletter.subscribers.tables import Subscriber
+
+app = typer.Typer(no_args_is_help=True, help="Readers: who asked for the newsletter, and who left.")
+
+ConsentSource = Annotated[
+    str, typer.Option("--consent-source", help="Where they agreed, such as 'paper form, front desk, 2026'.")
+]
+
+
+def register(parent: typer.Typer) -> None:
+    """Add these commands to the command line."""
+    parent.add_typer(app, name="subscribers")
+
+
+@app.command()
+def add(
+    address: Annotated[str, typer.Argument(help="Their e-mail address.")],
+    consent_source: ConsentSource,
+    topic: Annotated[
+        list[str] | None, typer.Option("--topic", help="A topic they chose; repeatable, none: all.")
+    ] = None,
+    language: Annotated[str, typer.Option("--language", help="The language they read.")] = "",
+    text_only: Annotated[bool, typer.Option("--text-only", help="They want mails without pictures.")] = False,
+    pending: Annotated[bool, typer.Option("--pending", help="They have not confirmed it yet.")] = False,
+    json: Json = False,
+) -> None:
+    """Add one reader who has agreed to get the newsletter."""
+    from newsletter.clock import SystemClock
+    from newsletter.database.audit import SHELL
+    from newsletter.errors import Refused
+    from newsletter.subscribers.actions import add_subscriber
+    from newsletter.subscribers.model import NewSubscriber, SubscriberState
+    from newsletter.subscribers.topics import read_topics
+    from newsletter.wiring import suppression_key
+
+    settings = load_settings()
+    topics = read_topics(settings.workspace)
+    chosen = tuple(topic or ())
+    if unknown := [name for name in chosen if name not in topics]:
+        raise Refused(f"`{unknown[0]}` is not a topic. Topics: {', '.join(topics) or 'none'}.")
+    person = NewSubscriber(address, language or settings.clinic.language, chosen, text_only)
+    with opened(settings) as database, database.write() as session:
+        row = add_subscriber(
+            session,
+            person,
+            consent_source=consent_source,
+            suppression_key=suppression_key(settings),
+            actor=SHELL,
+            now=SystemClock().now(),
+            state=SubscriberState.PENDING if pending else SubscriberState.ACTIVE,
+        )
+    if json:
+        say_json(_as_json(row))
+    else:
+        say(f"{row.address} is {row.state.value}.")
+
+
+@app.command("import")
+def import_(
+    file: Annotated[Path, typer.Argument(help="A CSV file with a column `address`.")],
+    consent_source: ConsentSource,
+    json: Json = False,
+) -> None:
+    """Add many readers from a CSV file: all of it, or nothing when a line is wrong. Nobody who is here is changed."""
+    from newsletter.clock import SystemClock
+    from newsletter.database.audit import SHELL
+    from newsletter.errors import ImportRefused
+    from newsletter.subscribers.actions import import_subscribers
+    from newsletter.subscribers.spreadsheet import read_sheet
+    from newsletter.subscribers.topics import read_topics
+    from newsletter.wiring import suppression_key
+
+    settings = load_settings()
+    try:
+        content = file.read_bytes()
+    except OSError as error:
+        raise ImportRefused(f"{file} cannot be read ({error.strerror}). Check its name.") from None
+    topics = read_topics(settings.workspace)
+    sheet = read_sheet(content, file.name, language=settings.clinic.language, topics=topics.keys())
+    if sheet.faults:
+        shown = "\n".join(map(str, sheet.faults[:20]))
+        more = f"\n… and {len(sheet.faults) - 20} more." if len(sheet.faults) > 20 else ""
+        raise ImportRefused(f"Nothing was imported.\n{shown}{more}")
+    with opened(settings) as database, database.write() as session:
+        done = import_subscribers(
+            session,
+            sheet.people,
+            consent_source=consent_source,
+            suppression_key=suppression_key(settings),
+            actor=SHELL,
+            now=SystemClock().now(),
+        )
+    if json:
+        say_json(vars(done))
+    else:
+        say(f"Added {done.added}. Already here, and not changed: {done.already_here}.")
+
+
+@app.command("list")
+def list_(
+    state: Annotated[str, typer.Option("--state", help="Only those who are active, pending, unsubscribed …")] = "",
+    json: Json = False,
+) -> None:
+    """Show all readers, or those in one state."""
+    from newsletter.errors import Refused
+    from newsletter.subscribers.model import SubscriberState
+    from newsletter.subscribers.queries import list_subscribers
+
+    try:
+        wanted = SubscriberState(state) if state else None
+    except ValueError:
+        raise Refused(f"`{state}` is not a state. States: {', '.join(SubscriberState)}.") from None
+    with opened(load_settings()) as database, database.read() as session:
+        people = list_subscribers(session, wanted)
+    if json:
+        say_json([_as_json(person) for person in people])
+        return
+    for person in people:
+        say(f"{person.address or '(erased)'}  {person.state.value}  {person.language}")
+    say(f"{len(people)} {'person' if len(people) == 1 else 'people'}.")
+
+
+@app.command()
+def show(address: Annotated[str, typer.Argument(help="Their e-mail address.")], json: Json = False) -> None:
+    """Show one reader: state, topics, and what they agreed to and when."""
+    from newsletter.clock import in_clinic_time
+    from newsletter.subscribers.queries import get_subscriber, list_consents_of, list_topics_of
+
+    settings = load_settings()
+    with opened(settings) as database, database.read() as session:
+        row = get_subscriber(session, address)
+        topics = list_topics_of(session, row.number)
+        consents = list_consents_of(session, row.number)
+    if json:
+        acts = [{"act": c.act, "source": c.source, "wording": c.wording, "at": c.at.isoformat()} for c in consents]
+        say_json({**_as_json(row), "topics": topics, "consent": acts})
+        return
+    say(f"{row.address} is {row.state.value}; reads {row.language}{', text only' if row.text_only else ''}.")
+    say(f"Topics: {', '.join(topics) or 'all'}.")
+    for consent in consents:
+        say(f"{in_clinic_time(consent.at, settings.clinic.zone)}  {consent.act}  {consent.source}")
+
+
+@app.command()
+def unsubscribe(
+    address: Annotated[str, typer.Argument(help="Their e-mail address.")],
+    json: Json = False,
+) -> None:
+    """Take a reader off the list at once, because they asked for it."""
+    from newsletter.clock import SystemClock
+    from newsletter.database.audit import SHELL
+    from newsletter.subscribers import actions
+    from newsletter.subscribers.queries import get_subscriber
+
+    with opened(load_settings()) as database, database.write() as session:
+        row = get_subscriber(session, address)
+        left = actions.unsubscribe(
+            session, row.number, source="staff, at the shell", actor=SHELL, now=SystemClock().now()
+        )
+    if json:
+        say_json({"left": left})
+    else:
+        say(f"{address} gets no more newsletters." if left else f"{address} had left already; nothing was changed.")
+
+
+def _as_json(row: Subscriber) -> dict[str, object]:
+    return {
+        "number": row.number,
+        "address": row.address,
+        "state": row.state.value,
+        "language": row.language,
+        "text_only": row.text_only,
+        "joined_at": row.joined_at.isoformat() if row.joined_at else None,
+    }
