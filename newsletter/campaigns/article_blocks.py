@@ -89,14 +89,14 @@ def tidy_runs(runs: Iterable[Run]) -> tuple[Run, ...]:
     """Runs of one look joined, spaces made single, none at the ends or around line breaks."""
     joined: list[Run] = []
     for run in runs:
-        text = run.text if run.code else re.sub(r"[^\S\n]+", " ", run.text)
+        text = re.sub(r"[^\S\n]+", " ", run.text)
         if joined and (not text.strip(" ") or replace(run, text="") == replace(joined[-1], text="")):
             joined[-1] = replace(joined[-1], text=joined[-1].text + text)
         elif text:
             joined.append(replace(run, text=text))
     tidy: list[Run] = []
     for run in joined:
-        text = re.sub(r" *\n *", "\n", re.sub(r" {2,}", " ", run.text)) if not run.code else run.text
+        text = re.sub(r" *\n *", "\n", re.sub(r" {2,}", " ", run.text))
         if not tidy or tidy[-1].text.endswith((" ", "\n")):
             text = text.lstrip(" \n" if not tidy else " ")
         if text:
@@ -184,7 +184,7 @@ def _write_run(run: Run) -> str:
     else:
         text = escape(run.text)
     if run.link:
-        words = re.sub(r"(?<!\\)([\[\]])", r"\\\1", text)
+        words = text if run.code else re.sub(r"(?<!\\)([\[\]])", r"\\\1", text)
         target = re.sub(r"[\s()<>\\]", lambda found: quote(found[0]), run.link)
         text = f"[{words}]({re.sub('&(?=#?[0-9A-Za-z]+;)', '&amp;', target)})"
     marks = "*" * (2 * run.bold + run.italic)

@@ -31,7 +31,7 @@ UNPACKED_LIMIT = 150_000_000
 PART_LIMIT = 20_000_000
 """Bytes of one XML part of a Word file; a thesis has a fifth of it."""
 
-TEXT_LIMIT = 500_000
+TEXT_LIMIT = 200_000
 """Characters an article may have; a long one has fifty thousand."""
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import secrets
 import shutil
 import tempfile
 from collections.abc import Collection, Mapping, Sequence
@@ -75,7 +76,7 @@ def write_article(
     campaigns = folder.parent
     name = f"{make_slug(article.title) or 'article'}.md"
     path = folder / name
-    if path.exists() and not replace:
+    if path.exists() and not (replace and path.is_file()):
         raise Refused(
             f"{campaigns.name}/{folder.name}/{name} is there already. "
             "Give the text another title, or import it with --replace."
@@ -393,20 +394,27 @@ def _check_readable(folder: Path, texts: Mapping[Path, str], place: Workplace) -
     campaigns = folder.parent
     with tempfile.TemporaryDirectory() as copy:
         there = Path(copy) / campaigns.name
-        there.mkdir()
-        if folder.exists():
-            shutil.copytree(folder, there / folder.name)
-        (there / folder.name).mkdir(exist_ok=True)
-        for beside in campaigns.iterdir() if campaigns.exists() else ():
-            if beside.is_file():
-                shutil.copy(beside, there)
-            elif not (beside / "campaign.yaml").exists():
-                shutil.copytree(beside, there / beside.name)
-        for path, text in texts.items():
-            (there / path.relative_to(campaigns)).write_bytes(text.encode())
+        try:
+            _copy_campaign(folder, there)
+            for path, text in texts.items():
+                (there / path.relative_to(campaigns)).write_bytes(text.encode())
+        except (OSError, shutil.Error) as error:
+            raise Refused(f"The campaign cannot be copied to check it ({error}). Nothing was changed.") from None
         read_campaign(
             there / folder.name, time_zone=place.time_zone, sending_rule=place.sending_rule, topics=place.topics
         )
+
+
+def _copy_campaign(folder: Path, there: Path) -> None:
+    """The campaign, and what lies beside the campaigns: authors.yaml and its pictures."""
+    (there / folder.name).mkdir(parents=True)
+    if folder.exists():
+        shutil.copytree(folder, there / folder.name, dirs_exist_ok=True)
+    for beside in folder.parent.iterdir() if folder.parent.exists() else ():
+        if beside.is_file():
+            shutil.copy(beside, there)
+        elif not (beside / "campaign.yaml").exists() and beside != folder:
+            shutil.copytree(beside, there / beside.name)
 
 
 def _write_all(texts: Mapping[Path, str]) -> None:
@@ -416,7 +424,7 @@ def _write_all(texts: Mapping[Path, str]) -> None:
     try:
         for path, text in texts.items():
             before = path.read_bytes() if path.exists() else None
-            new = path.with_name(f".{path.name}.{os.getpid()}.new")
+            new = path.with_name(f".{path.name}.{secrets.token_hex(4)}.new")
             prepared.append((path, new, before))
             _write_through(new, text.encode())
             if before is not None:
