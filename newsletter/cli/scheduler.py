@@ -23,8 +23,9 @@ def scheduler(
     """Send every scheduled edition when its time has come, until it is ended with Ctrl-C."""
     from newsletter.clock import SystemClock
     from newsletter.errors import Refused
+    from newsletter.schedule.jobs import run_until_idle
     from newsletter.schedule.leader import leader_lock
-    from newsletter.schedule.runner import make_rules, make_runner, run_until_idle
+    from newsletter.schedule.runner import make_rules, make_runner
     from newsletter.wiring import make_worker
 
     settings = load_settings()

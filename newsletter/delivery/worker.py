@@ -10,6 +10,7 @@ import html
 import threading
 import time
 from dataclasses import dataclass, replace
+from datetime import timedelta
 from enum import StrEnum
 
 from sqlalchemy.exc import OperationalError
@@ -45,13 +46,14 @@ class Step(StrEnum):
 
 @dataclass(frozen=True)
 class Worker:
-    """What a worker needs; `name` tells it from others in the record."""
+    """What a worker needs; `name` tells it from others in the record, `lease` is how long it may build a batch."""
 
     name: str
     database: Database
     transport: Transport
     tokens: Tokens
     clock: Clock
+    lease: timedelta = plan.LEASE
 
 
 def send_next_batch(worker: Worker) -> Step:
@@ -60,7 +62,7 @@ def send_next_batch(worker: Worker) -> Step:
     Raises only what the database raises before anything is handed over; then the batch is claimed again later.
     """
     with worker.database.write() as session:
-        claim = actions.claim(session, worker=worker.name, actor=SCHEDULER, now=worker.clock.now())
+        claim = actions.claim(session, worker=worker.name, actor=SCHEDULER, now=worker.clock.now(), lease=worker.lease)
     if claim is None:
         return Step.NOTHING_TO_DO
     batch, numbers = build_batch(worker, claim)

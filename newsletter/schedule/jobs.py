@@ -108,3 +108,13 @@ def finish_all(worker: Worker) -> None:
     for edition in running:
         with worker.database.write() as session:
             actions.finish(session, edition, actor=SCHEDULER, now=worker.clock.now())
+
+
+def run_until_idle(worker: Worker, rules: Rules) -> None:
+    """Do all that is due now, in this thread, and return when nothing is left that may go: for commands and tests."""
+    if worker.database.is_sqlite:
+        take_over(worker)
+    while True:
+        reconcile(worker, rules)
+        if not send_all(worker):
+            return

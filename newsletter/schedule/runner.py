@@ -112,13 +112,3 @@ def make_rules(settings: Settings) -> jobs.Rules:
 def make_runner(settings: Settings, database: Database) -> Runner:
     """A runner for a workspace, not started yet."""
     return Runner(make_worker(settings, database, SystemClock()), make_rules(settings))
-
-
-def run_until_idle(worker: Worker, rules: jobs.Rules) -> None:
-    """Do all that is due now, in this thread, and return when nothing is left that may go: for commands and tests."""
-    if worker.database.is_sqlite:
-        jobs.take_over(worker)
-    while True:
-        jobs.reconcile(worker, rules)
-        if not jobs.send_all(worker):
-            return

@@ -24,7 +24,7 @@ from newsletter.errors import Refused
 from newsletter.providers.contract import Outcome, OutgoingBatch, PersonalReceipt, Receipt
 from newsletter.providers.mailbox import MailboxTransport, list_mails, read_mail
 from newsletter.schedule import jobs
-from newsletter.schedule.runner import run_until_idle
+from newsletter.schedule.jobs import run_until_idle
 from newsletter.subscribers.actions import add_subscriber, suppress, unsubscribe
 from newsletter.subscribers.model import LeftOut, NewSubscriber, SubscriberState, SuppressionReason
 from newsletter.subscribers.queries import get_subscriber
