@@ -1,0 +1,147 @@
+"""The demo: a workspace of its own, made-up readers, and the sample month on its whole way to them.
+
+Every step is a command that a person could type, and is run as such; nothing here knows a shorter way.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from newsletter.cli.console import say
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+FOLDER = Path("var") / "demo"
+CAMPAIGN = "2026-11-neuroplastic-pain"
+MAILING = "opening"
+EDITION = f"2026-11-{MAILING}-1"
+AUTHOR = "ines@clinic.example.org"
+REVIEWER = "tomas@clinic.example.org"
+MANAGER = "robin@clinic.example.org"
+STAFF = (
+    (AUTHOR, "Dr Ines Varga", ("author", "administrator")),
+    (REVIEWER, "Dr Tomas Okafor", ("reviewer",)),
+    (MANAGER, "Robin Lee", ("manager",)),
+)
+READERS = ("ana@example.org", "bashir@example.org", "chloe@example.org")
+PATIENCE = 60
+"""Seconds until the demo says that something is wrong; a send to a few readers takes one or two."""
+
+
+def register(app: typer.Typer) -> None:
+    """Add this command to the command line."""
+    app.command()(demo)
+
+
+def demo(
+    once: Annotated[
+        bool, typer.Option("--once", help="End when the mails are there, instead of showing them.")
+    ] = False,
+    port: Annotated[int, typer.Option("--port", min=1, max=65535, help="Where the page to read them is.")] = 8000,
+) -> None:
+    """Show the whole way: a month is checked, approved by a second person, scheduled, sent, and read."""
+    from newsletter.cli.serve import refuse_taken_port
+
+    if not once:
+        refuse_taken_port("127.0.0.1", port)
+    shell = _Shell(FOLDER.absolute(), port)
+    _set_up(shell)
+    if shell.ask("editions", "list"):
+        say(f"\n{EDITION} was submitted by an earlier demo. Nothing is sent twice: it is only brought to its end.")
+    else:
+        _approve_and_schedule(shell)
+    serving = shell.start("scheduler" if once else "serve", *([] if once else ["--port", str(port)]))
+    try:
+        _wait_until_sent(shell, serving)
+        shell.run("status", EDITION)
+        if not once:
+            say(f"\nRead the mails as their readers do: http://127.0.0.1:{port}/studio/inbox\nEnd with Ctrl-C.")
+            serving.wait()
+    except KeyboardInterrupt:
+        pass
+    finally:
+        serving.send_signal(signal.SIGINT)
+        serving.wait()
+    say(f"\nThe workspace of the demo is {FOLDER}; delete it to begin anew.")
+
+
+def _set_up(shell: _Shell) -> None:
+    if not (shell.workspace / "newsletter.toml").exists():
+        shell.run("init", str(FOLDER))
+    if not shell.ask("staff", "list"):
+        for email, name, roles in STAFF:
+            by = ["--as", AUTHOR] if email != AUTHOR else []
+            shell.run("staff", "add", email, "--name", name, *(w for role in roles for w in ("--role", role)), *by)
+    if not shell.ask("subscribers", "list"):
+        for address in READERS:
+            shell.run("subscribers", "add", address, "--consent-source", "made up for the demo")
+
+
+def _approve_and_schedule(shell: _Shell) -> None:
+    shell.run("check", CAMPAIGN)
+    shell.run("submit", CAMPAIGN, "--mailing", MAILING, "--as", AUTHOR)
+    shell.run("approve", EDITION, "--as", REVIEWER)
+    shell.run("schedule", EDITION, "--at", "in 3 seconds", "--as", MANAGER)
+
+
+def _wait_until_sent(shell: _Shell, serving: subprocess.Popen[bytes]) -> None:
+    from newsletter.errors import Refused
+
+    for _ in range(PATIENCE * 2):
+        (edition,) = shell.ask("status", EDITION)
+        if edition["send"] and edition["send"]["finished_at"]:
+            return
+        if serving.poll() is not None:
+            break
+        time.sleep(0.5)
+    raise Refused(f"{EDITION} has not gone out. See where it stands: cd {FOLDER} && newsletter status")
+
+
+class _Shell:
+    """Types commands in the demo's workspace, as a person would."""
+
+    def __init__(self, workspace: Path, port: int) -> None:
+        self.workspace = workspace
+        self._environment = {
+            **{name: value for name, value in os.environ.items() if not name.startswith("NEWSLETTER_")},
+            "NEWSLETTER_WORKSPACE": str(workspace),
+            "NEWSLETTER_BASE_URL": f"http://127.0.0.1:{port}",
+        }
+
+    def run(self, *words: str) -> None:
+        """Show a command, run it, and end with its exit code when it is refused."""
+        say(f"\n$ newsletter {shlex.join(words)}")
+        sys.stdout.flush()
+        done = subprocess.run(self._command(words), env=self._environment, check=False)
+        if done.returncode:
+            raise SystemExit(done.returncode)
+
+    def ask(self, *words: str) -> Any:
+        """What a command answers to a program."""
+        done = subprocess.run(
+            self._command([*words, "--json"]), env=self._environment, check=False, capture_output=True
+        )
+        if done.returncode:
+            sys.stderr.buffer.write(done.stderr)
+            raise SystemExit(done.returncode)
+        return json.loads(done.stdout)
+
+    def start(self, *words: str) -> subprocess.Popen[bytes]:
+        """Show a command and leave it running."""
+        say(f"\n$ newsletter {shlex.join(words)} &")
+        sys.stdout.flush()
+        return subprocess.Popen(self._command(words), env=self._environment)
+
+    def _command(self, words: Iterator[str] | tuple[str, ...] | list[str]) -> list[str]:
+        return [sys.executable, "-m", "newsletter", *words]

@@ -1,0 +1,82 @@
+"""Commands that keep running: serve, web."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from newsletter.cli.console import load_settings, say
+from newsletter.cli.rows import opened
+
+if TYPE_CHECKING:
+    from newsletter.database.session import Database
+    from newsletter.settings import Settings
+
+Host = Annotated[str, typer.Option("--host", help="The address to listen on.")]
+Port = Annotated[int, typer.Option("--port", min=1, max=65535, help="The port to listen on.")]
+
+
+def register(app: typer.Typer) -> None:
+    """Add these commands to the command line."""
+    app.command()(serve)
+    app.command()(web)
+
+
+def serve(host: Host = "127.0.0.1", port: Port = 8000) -> None:
+    """Run all of it in one process: the web, the scheduler and the sender."""
+    from newsletter.schedule.runner import make_runner
+
+    settings = load_settings()
+    with opened(settings) as database:
+        runner = make_runner(settings, database)
+        runner.start()
+        try:
+            run_web(settings, database, host, port)
+        finally:
+            runner.stop()
+
+
+def web(
+    host: Host = "127.0.0.1",
+    port: Port = 8000,
+    public: Annotated[bool, typer.Option("--public", help="Only the pages of readers, without the studio.")] = False,
+) -> None:
+    """Run the web alone; the scheduler is another process."""
+    settings = load_settings()
+    with opened(settings) as database:
+        run_web(settings, database, host, port, public_only=public)
+
+
+def run_web(settings: Settings, database: Database, host: str, port: int, *, public_only: bool = False) -> None:
+    """Answer requests until the process is asked to end; raises Refused when the port is taken."""
+    import uvicorn
+
+    from newsletter.web import create_app
+    from newsletter.wiring import make_site
+
+    refuse_taken_port(host, port)
+    app = create_app(make_site(settings, database), public_only=public_only)
+    say(
+        f"Listening on http://{host}:{port}"
+        + ("" if public_only else f"; the studio: http://{host}:{port}/studio/inbox")
+    )
+    say("End with Ctrl-C.")
+    # Who asked for what is nobody's business: no access log, and no header that names the server.
+    uvicorn.run(
+        app, host=host, port=port, log_level="warning", access_log=False, server_header=False, proxy_headers=False
+    )
+
+
+def refuse_taken_port(host: str, port: int) -> None:
+    """Raise Refused when something else listens there already."""
+    import socket
+
+    from newsletter.errors import Refused
+
+    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError as error:
+            raise Refused(f"Cannot listen on {host}:{port} ({error.strerror}). Choose another with --port.") from None

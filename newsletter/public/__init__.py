@@ -1,0 +1,1 @@
+"""What subscribers and mailbox providers see. A GET never changes anything."""

@@ -1,0 +1,27 @@
+"""The archive: what was sent, for everybody to read; nothing of any reader is in it."""
+
+from __future__ import annotations
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from newsletter.editions.queries import find_sent, get_content
+from newsletter.public.pages import PAGES
+from newsletter.rendering.model import Slot
+from newsletter.site import letter_response, site_of
+
+
+def show(request: Request) -> Response:
+    """A letter that went out, by its month and mailing: `2026-11-opening`."""
+    site = site_of(request)
+    slug: str = request.path_params["slug"]
+    with site.database.read() as session:
+        edition = find_sent(session, month=slug[:7], mailing=slug[8:])
+        content = get_content(session, edition.serial) if edition else None
+    if content is None:
+        return PAGES.show(site, "not_found.html", {}, status=404)
+    # The personal links of a mail have no place here; whoever wants to leave can always write.
+    html = content.html.replace(f"{content.base_url}/media/", "/media/")
+    for slot in Slot:
+        html = html.replace(slot.value, f"mailto:{content.reply_to}")
+    return letter_response(html)

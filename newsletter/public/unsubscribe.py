@@ -1,0 +1,60 @@
+"""Leaving: GET shows a page with one button, POST acts at once (RFC 8058; no cookie, no login, no redirect).
+
+Mail scanners open every link of a mail, so a GET must change nothing; mailbox providers send a POST of their own, with
+either kind of form body, which is not even read: the signed address says who leaves.
+"""
+
+from __future__ import annotations
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from newsletter.database.audit import Actor
+from newsletter.public.pages import PAGES, mask
+from newsletter.site import PRIVATE, Site, site_of
+from newsletter.subscribers.actions import unsubscribe
+from newsletter.subscribers.tables import Subscriber
+from newsletter.subscribers.tokens import Bearer, LinkRefused, Purpose
+
+SOURCE = "unsubscribe link"
+
+
+def show(request: Request) -> Response:
+    """The page with the one button."""
+    site = site_of(request)
+    try:
+        bearer = _bearer(site, request.path_params["token"])
+    except LinkRefused as error:
+        return link_refused(site, error)
+    with site.database.read() as session:
+        subscriber = session.get(Subscriber, bearer.subscriber)
+        address = mask(subscriber.address) if subscriber and subscriber.address else ""
+    return PAGES.show(site, "unsubscribe.html", {"address": address}, headers=PRIVATE)
+
+
+def leave(request: Request) -> Response:
+    """Leave, at once; asking twice is as good as once."""
+    site = site_of(request)
+    try:
+        bearer = _bearer(site, request.path_params["token"])
+    except LinkRefused as error:
+        return link_refused(site, error)
+    with site.database.write() as session:
+        unsubscribe(
+            session,
+            bearer.subscriber,
+            source=SOURCE,
+            actor=Actor.subscriber(bearer.subscriber),
+            now=site.clock.now(),
+            edition=bearer.edition,
+        )
+    return PAGES.show(site, "left.html", {}, headers=PRIVATE)
+
+
+def link_refused(site: Site, error: LinkRefused) -> Response:
+    """The page for a link that is not ours, is damaged, or has expired."""
+    return PAGES.show(site, "link_refused.html", {"problem": str(error)}, status=404, headers=PRIVATE)
+
+
+def _bearer(site: Site, token: str) -> Bearer:
+    return site.tokens.read(Purpose.UNSUBSCRIBE, token, now=site.clock.now())

@@ -1,0 +1,82 @@
+"""What every web page needs, as one value, and the headers that every answer carries."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from starlette.requests import Request
+from starlette.responses import HTMLResponse
+
+from newsletter.clock import Clock
+from newsletter.database.session import Database
+from newsletter.rendering.brand import Brand
+from newsletter.settings import Settings
+from newsletter.subscribers.tokens import Tokens
+
+STRICT = (
+    "default-src 'none'; style-src 'self'; img-src 'self' data:; form-action 'self'; base-uri 'none'; "
+    "frame-ancestors 'none'"
+)
+LETTER = (
+    "default-src 'none'; style-src 'unsafe-inline'; img-src 'self' data:; base-uri 'none'; "
+    "frame-ancestors 'self'; sandbox allow-popups allow-popups-to-escape-sandbox"
+)
+"""The policy of a shown letter: its inline styles and its pictures, and nothing that runs."""
+
+PRIVATE = {"Cache-Control": "no-store", "X-Robots-Tag": "noindex, nofollow"}
+"""Headers of a page that belongs to one person."""
+
+
+@dataclass(frozen=True)
+class Site:
+    """The parts that pages use; made once at the start."""
+
+    settings: Settings
+    database: Database
+    tokens: Tokens
+    clock: Clock
+    brand: Brand
+
+
+class Pages:
+    """The HTML pages of one folder of templates, escaped and strict about missing names."""
+
+    def __init__(self, folder: Path) -> None:
+        self._templates = Environment(
+            loader=FileSystemLoader(folder),
+            autoescape=True,
+            undefined=StrictUndefined,
+            trim_blocks=True,
+            lstrip_blocks=True,
+        )
+
+    def show(
+        self,
+        site: Site,
+        name: str,
+        values: Mapping[str, Any],
+        *,
+        status: int = 200,
+        headers: Mapping[str, str] | None = None,
+        policy: str = STRICT,
+    ) -> HTMLResponse:
+        """A page with its values, under the strict content policy unless another is given."""
+        html = self._templates.get_template(name).render(
+            clinic=site.settings.clinic, sender=site.settings.sender, **values
+        )
+        return HTMLResponse(html, status, {"Content-Security-Policy": policy, **(headers or {})})
+
+
+def site_of(request: Request) -> Site:
+    """The parts of the running site."""
+    site: Site = request.app.state.site
+    return site
+
+
+def letter_response(html: str, headers: Mapping[str, str] | None = None) -> HTMLResponse:
+    """A rendered letter as a page of its own: styled and illustrated as in the mail, unable to run anything."""
+    return HTMLResponse(html, headers={"Content-Security-Policy": LETTER, **(headers or {})})

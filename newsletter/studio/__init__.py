@@ -1,0 +1,1 @@
+"""What staff see. Until there are accounts it answers on this machine only."""

@@ -1,0 +1,71 @@
+"""The inbox of the local mailbox: every mail as its reader would see it, as HTML, as text, and as it was sent."""
+
+from __future__ import annotations
+
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
+
+from newsletter.clock import in_clinic_time
+from newsletter.errors import NotFound
+from newsletter.providers.mailbox import KeptMail, list_mails, read_mail
+from newsletter.site import PRIVATE, letter_response, site_of
+from newsletter.studio.pages import PAGES, POLICY
+
+VIEWS = {
+    "phone": "On a phone",
+    "desktop": "On a computer",
+    "dark": "In dark mode",
+    "text": "As text",
+    "source": "As sent",
+}
+
+
+def home(request: Request) -> Response:
+    """The studio opens with the inbox."""
+    return RedirectResponse("/studio/inbox", 303)
+
+
+def show(request: Request) -> Response:
+    """The list of mails, and the chosen one beside it (the newest, when none is named)."""
+    site = site_of(request)
+    folder = site.settings.mailbox
+    kept = list_mails(folder)
+    name = request.path_params.get("name") or (kept[0].name if kept else None)
+    view = request.query_params.get("view", "desktop")
+    try:
+        mail = read_mail(folder, name) if name else None
+    except NotFound as error:
+        return PAGES.show(site, "missing.html", {"problem": str(error)}, status=404, headers=PRIVATE, policy=POLICY)
+    zone = site.settings.clinic.zone
+
+    def when(item: KeptMail) -> str:
+        return in_clinic_time(item.date, zone) if item.date else ""
+
+    values = {"mails": kept, "mail": mail, "view": view if view in VIEWS else "desktop", "views": VIEWS, "when": when}
+    return PAGES.show(site, "inbox.html", values, headers=PRIVATE, policy=POLICY)
+
+
+def show_html(request: Request) -> Response:
+    """The HTML part alone, for the frame: links open beside the studio, and nothing in it can run."""
+    site = site_of(request)
+    try:
+        mail = read_mail(site.settings.mailbox, request.path_params["name"])
+    except NotFound as error:
+        return PAGES.show(site, "missing.html", {"problem": str(error)}, status=404, headers=PRIVATE, policy=POLICY)
+    # Shown here only: links open beside the studio, and pictures come from it, wherever the mail's own address leads.
+    html = (mail.html or "").replace("<head>", '<head><base target="_blank">', 1)
+    return letter_response(html.replace(f"{site.settings.machine.base_url}/media/", "/media/"), PRIVATE)
+
+
+def download(request: Request) -> Response:
+    """The mail as a file that a mail program opens."""
+    site = site_of(request)
+    try:
+        mail = read_mail(site.settings.mailbox, request.path_params["name"])
+    except NotFound as error:
+        return PAGES.show(site, "missing.html", {"problem": str(error)}, status=404, headers=PRIVATE, policy=POLICY)
+    return Response(
+        mail.content,
+        media_type="message/rfc822",
+        headers={**PRIVATE, "Content-Disposition": f'attachment; filename="{mail.kept.name}.eml"'},
+    )

@@ -1,0 +1,66 @@
+"""The web as one application: public pages and the studio, with the headers that every answer carries."""
+
+from __future__ import annotations
+
+from starlette.applications import Starlette
+from starlette.datastructures import MutableHeaders
+from starlette.middleware import Middleware
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Mount
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from newsletter.public.pages import PAGES
+from newsletter.public.routes import ROUTES as PUBLIC
+from newsletter.site import STRICT, Site
+from newsletter.studio.access import LoopbackOnly
+from newsletter.studio.routes import ROUTES as STUDIO
+
+HEADERS = {
+    "Content-Security-Policy": STRICT,
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Permissions-Policy": "camera=(), geolocation=(), microphone=()",
+}
+
+
+def create_app(site: Site, *, public_only: bool = False) -> Starlette:
+    """The application over the parts of one site; `public_only` leaves the studio out."""
+    # One application, so that every page finds the same parts; the door stands before the studio's routes.
+    studio = Mount("/studio", routes=STUDIO, middleware=[Middleware(LoopbackOnly, site=site)])
+    app = Starlette(
+        routes=[*PUBLIC, *([] if public_only else [studio])],
+        middleware=[Middleware(SafeHeaders, https=site.settings.machine.base_url.startswith("https:"))],
+        exception_handlers={404: _not_found, 500: _failed},
+    )
+    app.state.site = site
+    return app
+
+
+class SafeHeaders:
+    """Adds to every answer the headers that keep browsers careful, unless the page has set its own."""
+
+    def __init__(self, app: ASGIApp, https: bool) -> None:
+        self._app = app
+        self._headers = {**HEADERS, **({"Strict-Transport-Security": "max-age=31536000"} if https else {})}
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer as the application does, with the headers added."""
+
+        async def with_headers(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                headers = MutableHeaders(scope=message)
+                for name, value in self._headers.items():
+                    headers.setdefault(name, value)
+            await send(message)
+
+        await self._app(scope, receive, with_headers if scope["type"] == "http" else send)
+
+
+def _not_found(request: Request, error: Exception) -> Response:
+    return PAGES.show(request.app.state.site, "not_found.html", {}, status=404)
+
+
+def _failed(request: Request, error: Exception) -> Response:
+    return PAGES.show(request.app.state.site, "failed.html", {}, status=500)
