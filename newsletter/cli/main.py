@@ -6,7 +6,18 @@ import sys
 
 import typer
 
-from newsletter.cli import articles, campaigns, database, editions, scheduler, staff, subscribers, workspace
+from newsletter.cli import (
+    articles,
+    campaigns,
+    database,
+    demo,
+    editions,
+    scheduler,
+    serve,
+    staff,
+    subscribers,
+    workspace,
+)
 from newsletter.cli.console import fail
 from newsletter.errors import NewsletterError
 
@@ -26,6 +37,8 @@ scheduler.register(app)
 subscribers.register(app)
 staff.register(app)
 database.register(app)
+serve.register(app)
+demo.register(app)
 
 
 def main() -> None:
