@@ -223,9 +223,11 @@ def _in_brackets(text: str, start: int, inside: str) -> Iterator[Citation]:
         piece = part.strip()
         if only := _ONLY_YEARS.match(piece):
             if author is None and place == start + len(inside) - len(inside.lstrip()):
-                author = _before(text[: start - 1])
+                # An author stands right before the year; to look further back costs time and finds others' names.
+                before = text[max(start - 301, 0) : start - 1]
+                author = _before(before)
                 if author:
-                    place = text.rindex(author[0], 0, start)
+                    place = start - 1 - len(before) + before.rindex(author[0])
             if author:
                 yield from _dated(author, only["years"], f"{author[0]} ({only['years']})", place)
             continue
@@ -283,8 +285,7 @@ def _surname(name: str) -> str:
 
 def _before(text: str) -> tuple[str, tuple[str, ...], bool, bool] | None:
     """The author named right before a year in brackets, or None."""
-    tokens = list(re.finditer(r"\S+", text[-300:]))
-    offset = max(len(text) - 300, 0)
+    tokens = list(re.finditer(r"\S+", text))
     first = len(tokens)
     for i in range(len(tokens) - 1, -1, -1):
         word = tokens[i][0]
@@ -301,7 +302,7 @@ def _before(text: str) -> tuple[str, tuple[str, ...], bool, bool] | None:
         first += 1
     if first == len(tokens):
         return None
-    run = text[offset + tokens[first].start() :].rstrip()
+    run = text[tokens[first].start() :].rstrip()
     if not re.search(r"\s(?:and|&|et|und)\s", run) and "," in run:
         run = run.rpartition(",")[2].lstrip()
     run = re.sub(r"[*_]", "", run)
