@@ -10,6 +10,7 @@ import os
 import re
 from collections.abc import Mapping
 from functools import cached_property
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
@@ -166,6 +167,27 @@ class Settings(_Part):
     def mailbox(self) -> Path:
         """The folder of the local mailbox."""
         return self.workspace / "var" / "mailbox"
+
+
+def is_loopback(host: str) -> bool:
+    """Whether a host name or address means this machine."""
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host.lower() == "localhost"
+
+
+def objection_to_base_url(base_url: str) -> str:
+    """Why links that begin so cannot stand in mails to real readers; empty when they can."""
+    parts = urlsplit(base_url)
+    host = parts.hostname or ""
+    if parts.scheme != "https":
+        return "mailbox providers follow only https:// links to leave (RFC 8058). Set BASE_URL to your public address."
+    try:
+        public = ip_address(host).is_global
+    except ValueError:
+        public = "." in host and not host.endswith((".local", ".internal", ".lan", ".home.arpa", ".localhost"))
+    return "" if public else "readers cannot reach it. Set BASE_URL to the address that the internet sees."
 
 
 def find_workspace(start: Path) -> Path:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+from urllib.parse import urlsplit
 
 from newsletter.campaigns.catalogue import find_campaign
 from newsletter.campaigns.model import Campaign, Mailing
@@ -17,10 +18,11 @@ from newsletter.preflight.model import Draft, Report
 from newsletter.preflight.runner import run_checks
 from newsletter.providers.contract import Transport
 from newsletter.providers.mailbox import MailboxTransport
+from newsletter.providers.sendgrid.transport import SendGridTransport
 from newsletter.rendering.brand import read_brand
 from newsletter.rendering.email import render_email
 from newsletter.rendering.model import RenderedEmail
-from newsletter.settings import WORKSPACE_FILE, Settings
+from newsletter.settings import WORKSPACE_FILE, Settings, is_loopback, objection_to_base_url
 from newsletter.site import Site
 from newsletter.subscribers.tokens import Tokens
 from newsletter.subscribers.topics import read_topics
@@ -85,17 +87,34 @@ def suppression_key(settings: Settings) -> str:
     return key
 
 
-def make_transport(settings: Settings) -> Transport:
+def make_transport(settings: Settings, clock: Clock) -> Transport:
     """What carries mails, by the setting TRANSPORT; raises Refused when it cannot be used as it is set."""
     if settings.machine.transport == "mailbox":
         return MailboxTransport(settings.mailbox)
-    raise Refused(f"TRANSPORT={settings.machine.transport} is not built yet. Set it to mailbox.")
+    if settings.machine.transport == "smtp":
+        raise Refused("TRANSPORT=smtp cannot be used in this version. Set it to mailbox or sendgrid.")
+    key = settings.machine.sendgrid_api_key.get_secret_value()
+    if not key:
+        raise Refused("TRANSPORT is sendgrid, but SENDGRID_API_KEY is not set. Put the account's key into .env.")
+    require_public(settings)
+    return SendGridTransport(key, settings.machine.sendgrid_host, clock)
+
+
+def require_public(settings: Settings) -> None:
+    """Raise Refused when mails would really go out with links that no reader can open; a double on loopback may."""
+    host = urlsplit(settings.machine.sendgrid_host)
+    if is_loopback(host.hostname or ""):
+        return
+    if host.scheme != "https":
+        raise Refused("SENDGRID_HOST must begin with https://, or the key could be read on the way.")
+    if objection := objection_to_base_url(settings.machine.base_url):
+        raise Refused(f"Nothing is sent for real with BASE_URL={settings.machine.base_url}: {objection}")
 
 
 def make_worker(settings: Settings, database: Database, clock: Clock) -> Worker:
     """What sends batches, named for this machine and process."""
     name = f"{platform.node()}:{os.getpid()}"
-    return Worker(name, database, make_transport(settings), make_tokens(settings), clock)
+    return Worker(name, database, make_transport(settings, clock), make_tokens(settings), clock)
 
 
 def make_site(settings: Settings, database: Database) -> Site:

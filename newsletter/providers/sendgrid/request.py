@@ -1,0 +1,57 @@
+"""A batch as the body of one `POST /v3/mail/send`, in SendGrid's words.
+
+Built as a plain dict and not with the classes of the `sendgrid` package: the same JSON (a test compares the two) at a
+sixtieth of the time.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import orjson
+
+from newsletter.mail import Mailbox
+from newsletter.providers.contract import OutgoingBatch, PersonalMail
+
+# Readers are not tracked. Each is named, since the defaults of an account may be on; with subscription tracking on,
+# SendGrid would add a footer and headers of its own beside ours.
+NO_TRACKING = {
+    "click_tracking": {"enable": False, "enable_text": False},
+    "open_tracking": {"enable": False},
+    "subscription_tracking": {"enable": False},
+    "ganalytics": {"enable": False},
+}
+
+
+def request_body(batch: OutgoingBatch) -> bytes:
+    """The JSON of one request for everybody in a batch, up to 1,000 people."""
+    return orjson.dumps(request_fields(batch))
+
+
+def request_fields(batch: OutgoingBatch) -> dict[str, Any]:
+    """The fields of the request; text/plain stands before text/html, as SendGrid demands."""
+    content = [{"type": "text/plain", "value": batch.text}]
+    if batch.html is not None:
+        content.append({"type": "text/html", "value": batch.html})
+    return {
+        "personalizations": [_personalization(person) for person in batch.people],
+        "from": _address(batch.sender),
+        "reply_to": _address(batch.reply_to),
+        "subject": batch.subject,
+        "content": content,
+        "tracking_settings": NO_TRACKING,
+    }
+
+
+def _personalization(person: PersonalMail) -> dict[str, Any]:
+    # Substitutions reach the content and not the headers, so the link to leave is written out in each person's own.
+    return {
+        "to": [{"email": person.recipient.address}],
+        "headers": person.headers,
+        "substitutions": person.substitutions,
+        "custom_args": person.custom_args,
+    }
+
+
+def _address(mailbox: Mailbox) -> dict[str, str]:
+    return {"email": mailbox.address, "name": mailbox.name} if mailbox.name else {"email": mailbox.address}

@@ -1,0 +1,116 @@
+"""Hands batches to SendGrid: one request each, on a connection that is kept, tried once.
+
+The `sendgrid` package opens a new TLS connection for every request, has no time-out, follows redirects with the key in
+hand and repeats nothing knowingly; a send needs to know whether its request had left whole. So this speaks HTTP itself.
+"""
+
+from __future__ import annotations
+
+import http.client
+import select
+import ssl
+import threading
+import time
+from urllib.parse import urlsplit
+
+from newsletter.clock import Clock
+from newsletter.providers.contract import Outcome, OutgoingBatch, Receipt
+from newsletter.providers.sendgrid.answer import read_answer
+from newsletter.providers.sendgrid.request import request_body
+
+TIMEOUT = 30.0
+"""Seconds for the whole exchange: connecting, sending and the answer."""
+KEPT_FOR = 15.0
+"""Seconds that an idle connection is trusted; one that the other end has closed would make a good batch uncertain."""
+ANSWER_LIMIT = 1_000_000
+
+
+class SendGridTransport:
+    """SendGrid as a transport; threads may share one, each gets a connection of its own."""
+
+    name = "sendgrid"
+    batch_limit = 1_000
+    idempotent = False
+
+    def __init__(self, key: str, host: str, clock: Clock) -> None:
+        parts = urlsplit(host)
+        self._https = parts.scheme == "https"
+        self._where = (parts.hostname or "", parts.port)
+        self._path = f"{parts.path.rstrip('/')}/v3/mail/send"
+        self._headers = {"Authorization": f"Bearer {key}", "Content-Type": "application/json"}
+        self._clock = clock
+        self._tls = ssl.create_default_context() if self._https else None
+        self._kept = threading.local()
+
+    def send(self, batch: OutgoingBatch) -> Receipt:
+        """Hand over a batch; see `contract.Transport`."""
+        body = request_body(batch)
+        deadline = time.monotonic() + TIMEOUT
+        try:
+            connection = self._connection()
+        except OSError as error:
+            return Receipt(Outcome.TRY_AGAIN, f"SendGrid cannot be reached: {_plain(error)}.")
+        try:
+            connection.request("POST", self._path, body, self._headers)
+        except OSError as error:
+            # Not all of it had left, so it cannot have been accepted; but the reason may have come early.
+            return self._early_answer(connection, batch, deadline) or Receipt(
+                Outcome.TRY_AGAIN, f"the connection to SendGrid broke before the batch had left: {_plain(error)}."
+            )
+        try:
+            return self._answer(connection, batch, deadline)
+        except (OSError, http.client.HTTPException) as error:
+            self._close()
+            return Receipt(Outcome.UNCERTAIN, f"the batch had left and SendGrid gave no clear answer: {_plain(error)}.")
+
+    def _answer(self, connection: http.client.HTTPConnection, batch: OutgoingBatch, deadline: float) -> Receipt:
+        left = deadline - time.monotonic()
+        if connection.sock is not None:
+            connection.sock.settimeout(max(left, 0.1))
+        response = connection.getresponse()
+        body = response.read(ANSWER_LIMIT)
+        if response.will_close or not response.isclosed():
+            self._close()
+        else:
+            self._kept.since = time.monotonic()
+        return read_answer(batch, response.status, dict(response.getheaders()), body, self._clock.now())
+
+    def _early_answer(
+        self, connection: http.client.HTTPConnection, batch: OutgoingBatch, deadline: float
+    ) -> Receipt | None:
+        # A server that dislikes the key or the size may answer and close while we still write. A "yes" to half a
+        # request does not exist.
+        try:
+            receipt = self._answer(connection, batch, min(deadline, time.monotonic() + 2))
+        except (OSError, http.client.HTTPException):
+            receipt = None
+        self._close()
+        return receipt if receipt and receipt.outcome not in (Outcome.ACCEPTED, Outcome.UNCERTAIN) else None
+
+    def _connection(self) -> http.client.HTTPConnection:
+        kept: http.client.HTTPConnection | None = getattr(self._kept, "connection", None)
+        if kept is not None and kept.sock is not None:
+            idle = time.monotonic() - self._kept.since
+            if idle < KEPT_FOR and not select.select([kept.sock], [], [], 0)[0]:
+                kept.sock.settimeout(TIMEOUT)
+                return kept
+            self._close()
+        host, port = self._where
+        fresh = (
+            http.client.HTTPSConnection(host, port, timeout=TIMEOUT, context=self._tls)
+            if self._https
+            else http.client.HTTPConnection(host, port, timeout=TIMEOUT)
+        )
+        fresh.connect()
+        self._kept.connection, self._kept.since = fresh, time.monotonic()
+        return fresh
+
+    def _close(self) -> None:
+        kept: http.client.HTTPConnection | None = getattr(self._kept, "connection", None)
+        if kept is not None:
+            kept.close()
+        self._kept.connection = None
+
+
+def _plain(error: Exception) -> str:
+    return str(error) or type(error).__name__
