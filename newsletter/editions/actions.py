@@ -42,6 +42,8 @@ def submit(
             select(Edition)
             .where(Edition.campaign == snapshot.campaign, Edition.mailing == snapshot.mailing)
             .order_by(Edition.number)
+            .with_for_update()
+            .execution_options(populate_existing=True)
         )
     )
     content_hash = snapshot.content.hash()

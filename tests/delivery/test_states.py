@@ -1,0 +1,155 @@
+"""Whatever happens in whatever order, states move only as allowed, counters are right, and nobody has it twice."""
+
+from __future__ import annotations
+
+from collections import Counter
+from datetime import timedelta
+
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from sqlalchemy import func, select
+
+from newsletter.database.audit import SCHEDULER, SHELL
+from newsletter.database.base import Base
+from newsletter.database.session import Database
+from newsletter.delivery import actions
+from newsletter.delivery.model import (
+    BATCH_MOVES,
+    DELIVERY_MOVES,
+    SEND_MOVES,
+    BatchState,
+    Claim,
+    DeliveryState,
+    Flight,
+    LostClaim,
+    SendState,
+    Verdict,
+    delivery_id,
+)
+from newsletter.delivery.queries import list_recipients
+from newsletter.delivery.tables import Batch, Delivery, Send
+from newsletter.errors import Refused
+from newsletter.providers.contract import Outcome, PersonalReceipt, Receipt
+from newsletter.schedule import jobs
+from newsletter.subscribers.actions import unsubscribe
+from tests.factories import RULES, FakeTransport, StillClock, add_cast, add_people, find_cast, scheduled_edition, worker
+
+STEPS = ("claim", "fly", "answer", "leave", "pause", "resume", "wait", "look", "settle", "stop")
+PEOPLE = 7
+States = tuple[dict[int, SendState], dict[int, BatchState], dict[int, DeliveryState]]
+
+
+class Play:
+    """A send with two workers at once, whose provider answers anything, late or never."""
+
+    def __init__(self, database: Database) -> None:
+        self.database = database
+        self.clock = StillClock()
+        self.transport = FakeTransport(batch_limit=3)
+        self.claims: list[Claim] = []
+        self.flights: list[tuple[Flight, list[int]]] = []
+        self.handed: Counter[int] = Counter()
+        self.left: set[int] = set()
+        with database.write() as session:
+            for table in reversed(Base.metadata.sorted_tables):
+                session.execute(table.delete())
+            cast = add_cast(session)
+            add_people(session, PEOPLE)
+        self.edition = scheduled_edition(database, cast)
+        jobs.reconcile(worker(database, self.transport, self.clock), RULES)
+        with database.read() as session:
+            self.serial = session.scalars(select(Send.edition)).one()
+            self.people = list(session.scalars(select(Delivery.subscriber).order_by(Delivery.subscriber)))
+
+    def step(self, name: str, number: int) -> None:
+        """One thing happens; what is refused changes nothing."""
+        now = self.clock.now()
+        with self.database.write() as session:
+            cast = find_cast(session)
+            match name:
+                case "claim":
+                    claim = actions.claim(session, worker=f"w{number}", actor=SCHEDULER, now=now)
+                    self.claims += [claim] if claim else []
+                case "fly" if self.claims:
+                    claim = self.claims.pop(number % len(self.claims))
+                    people = {r.number for r in list_recipients(session, claim.edition, claim.batch)}
+                    flight = actions.put_in_flight(session, claim, actor=SCHEDULER, now=now)
+                    if flight:
+                        going = sorted(people - flight.dropped)
+                        assert not self.left & set(going), "who left is not in what goes out"
+                        assert len(going) == flight.people
+                        self.flights.append((flight, going))
+                case "answer" if self.flights:
+                    flight, people_in_it = self.flights.pop(number % len(self.flights))
+                    receipt = self._receipt(number, people_in_it)
+                    if receipt.outcome is Outcome.ACCEPTED:
+                        self.handed.update(p for p in people_in_it if delivery_id(self.serial, p) not in receipt.people)
+                    actions.record_answer(session, flight, receipt, actor=SCHEDULER, now=now)
+                case "leave":
+                    who = self.people[number % len(self.people)]
+                    unsubscribe(session, who, source="link", actor=SHELL, now=now)
+                    self.left.add(who)
+                case "pause":
+                    actions.pause(session, self.edition, actor=cast.max, now=now)
+                case "resume":
+                    actions.resume(
+                        session, self.edition, actor=cast.max, now=now, late_after=timedelta(), although_late=True
+                    )
+                case "stop" if number == 0:
+                    actions.stop(session, self.edition, actor=cast.max, now=now)
+                case "wait":
+                    self.clock.go(seconds=30 * number)
+                case "look":
+                    actions.expire_leases(session, actor=SCHEDULER, now=now)
+                    actions.mark_stale(session, actor=SCHEDULER, now=now, idempotent=False)
+                    actions.finish(session, self.serial, actor=SCHEDULER, now=now)
+                case "settle":
+                    # Never "send again": then a person has decided that somebody may have it twice.
+                    verdict = (Verdict.SENT, Verdict.NOT_SENT)[number % 2]
+                    actions.settle_uncertain(session, self.edition, 1 + number % 3, verdict, actor=cast.max, now=now)
+
+    def look(self) -> States:
+        """All states as they are now."""
+        with self.database.read() as session:
+            counted = dict(
+                session.execute(
+                    select(Delivery.batch, func.count())
+                    .where(Delivery.batch > 0, Delivery.state == DeliveryState.HANDED_OVER)
+                    .group_by(Delivery.batch)
+                ).all()
+            )
+            for batch in session.scalars(select(Batch)):
+                assert batch.handed_over == counted.get(batch.number, 0)
+                assert batch.people >= batch.handed_over + batch.refused + batch.left_out + batch.uncertain
+            return (
+                dict(session.execute(select(Send.edition, Send.state)).all()),
+                dict(session.execute(select(Batch.number, Batch.state)).all()),
+                dict(session.execute(select(Delivery.subscriber, Delivery.state)).all()),
+            )
+
+    def _receipt(self, number: int, people: list[int]) -> Receipt:
+        outcome = list(Outcome)[number % len(Outcome)]
+        if number % 2 and outcome in (Outcome.ACCEPTED, Outcome.REJECTED):
+            one = PersonalReceipt(Outcome.REJECTED, "no such box")
+            return Receipt(outcome, "answer", people={delivery_id(self.serial, people[0]): one})
+        return Receipt(outcome, "answer")
+
+
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(walk=st.lists(st.tuples(st.sampled_from(STEPS), st.integers(0, 11)), min_size=10, max_size=60))
+def test_whatever_happens_states_move_only_as_allowed(database: Database, walk: list[tuple[str, int]]) -> None:
+    play = Play(database)
+    for name, number in walk:
+        before = play.look()
+        try:
+            play.step(name, number)
+        except (Refused, LostClaim):
+            assert play.look() == before
+            continue
+        after = play.look()
+        for old, new, moves in zip(before, after, (SEND_MOVES, BATCH_MOVES, DELIVERY_MOVES), strict=True):
+            for key, state in new.items():
+                was = old.get(key)
+                assert was is None or state == was or state in moves[was], f"{name}: {was} to {state}"
+        assert len(after[2]) == PEOPLE
+    assert all(times == 1 for times in play.handed.values()), "nobody has it twice"

@@ -1,0 +1,133 @@
+"""People come by consent, leave at once, and no import raises anybody's consent."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+from sqlalchemy import select
+
+from newsletter.database.audit import SHELL, Actor, AuditLine
+from newsletter.database.session import Database
+from newsletter.errors import Refused
+from newsletter.subscribers import actions
+from newsletter.subscribers.consent import may_receive
+from newsletter.subscribers.model import NewSubscriber, SubscriberState, SuppressionReason
+from newsletter.subscribers.queries import count_by_state, find_subscriber, get_subscriber, list_consents_of
+from newsletter.subscribers.tables import Suppression
+from tests.factories import KEY, NOON
+
+LATER = NOON + timedelta(days=1)
+
+
+def _add(database: Database, address: str, state: SubscriberState = SubscriberState.ACTIVE) -> int:
+    with database.write() as session:
+        return actions.add_subscriber(
+            session,
+            NewSubscriber(address, "en", ("pain",)),
+            consent_source="paper form",
+            suppression_key=KEY,
+            actor=SHELL,
+            now=NOON,
+            state=state,
+        ).number
+
+
+def _audit(database: Database) -> list[tuple[str, str]]:
+    with database.read() as session:
+        lines = session.scalars(select(AuditLine).order_by(AuditLine.number)).all()
+        assert not any("@" in str(vars(line)) for line in lines)
+        return [(line.action, line.subject) for line in lines]
+
+
+def test_one_person_has_one_row_however_the_address_is_spelt(database: Database) -> None:
+    number = _add(database, "Ann@Example.org")
+    with pytest.raises(Refused, match="is here already, as active"):
+        _add(database, "ann@EXAMPLE.ORG")
+    with database.read() as session:
+        row = get_subscriber(session, "ANN@example.org")
+        assert (row.number, row.address) == (number, "Ann@example.org")
+    assert _audit(database) == [("subscriber added", f"subscriber:{number}")]
+
+
+def test_confirming_and_leaving_happen_once_and_are_kept_as_consent(database: Database) -> None:
+    number = _add(database, "ann@example.org", SubscriberState.PENDING)
+    actor = Actor.subscriber(number)
+    with database.write() as session:
+        assert actions.confirm(session, number, source="link", actor=actor, now=LATER)
+        assert not actions.confirm(session, number, source="link", actor=actor, now=LATER)
+        assert actions.unsubscribe(session, number, source="link", actor=actor, now=LATER, edition=3)
+        assert not actions.unsubscribe(session, number, source="link", actor=actor, now=LATER)
+        with pytest.raises(Refused, match="cannot be confirmed"):
+            actions.confirm(session, number, source="link", actor=actor, now=LATER)
+    with database.read() as session:
+        assert [c.act for c in list_consents_of(session, number)] == ["asked", "confirmed", "withdrawn"]
+        assert get_subscriber(session, "ann@example.org").joined_at == LATER
+    subject = f"subscriber:{number}"
+    assert _audit(database) == [
+        ("subscriber added", subject),
+        ("subscriber confirmed", subject),
+        ("subscriber left", subject),
+    ]
+
+
+def test_an_import_never_changes_a_person_who_is_there(database: Database) -> None:
+    gone = _add(database, "gone@example.org")
+    _add(database, "waits@example.org", SubscriberState.PENDING)
+    with database.write() as session:
+        actions.unsubscribe(session, gone, source="link", actor=SHELL, now=NOON)
+    people = [NewSubscriber(f"{name}@example.org", "en") for name in ("gone", "WAITS", "new", "New", "newer")]
+    for expected in (actions.Imported(2, 2), actions.Imported(0, 4)):
+        with database.write() as session:
+            done = actions.import_subscribers(
+                session, people, consent_source="old list", suppression_key=KEY, actor=SHELL, now=LATER
+            )
+        assert done == expected
+    with database.read() as session:
+        assert count_by_state(session) == {
+            SubscriberState.ACTIVE: 2,
+            SubscriberState.PENDING: 1,
+            SubscriberState.UNSUBSCRIBED: 1,
+        }
+    assert _audit(database)[-1] == ("subscribers imported", "subscribers")
+
+
+def test_an_import_needs_a_source_of_consent(database: Database) -> None:
+    with database.write() as session, pytest.raises(Refused, match="--consent-source"):
+        actions.import_subscribers(session, [], consent_source=" ", suppression_key=KEY, actor=SHELL, now=NOON)
+
+
+def test_a_suppressed_address_is_kept_as_a_hash_alone_and_once(database: Database) -> None:
+    number = _add(database, "ann@example.org")
+
+    def suppress(address: str) -> bool:
+        with database.write() as session:
+            return actions.suppress(
+                session,
+                address,
+                reason=SuppressionReason.BOUNCED,
+                source="provider",
+                suppression_key=KEY,
+                actor=SHELL,
+                now=NOON,
+            )
+
+    assert [suppress("Ann@example.org"), suppress("ann@example.org"), suppress("stranger@example.org")] == [
+        True,
+        False,
+        True,
+    ]
+    with database.read() as session:
+        found = find_subscriber(session, "ann@example.org")
+        assert found is not None
+        assert (found.number, found.state) == (number, SubscriberState.SUPPRESSED)
+        hashes = session.scalars(select(Suppression.address_hash)).all()
+        assert len(hashes) == 2
+        assert not any("example" in hashed for hashed in hashes)
+    assert [action for action, _ in _audit(database)] == ["subscriber added", *["address suppressed"] * 2]
+
+
+def test_only_active_people_whose_address_is_free_may_receive() -> None:
+    may = {state for state in SubscriberState if may_receive(state, suppressed=False)}
+    assert may == {SubscriberState.ACTIVE}
+    assert not any(may_receive(state, suppressed=True) for state in SubscriberState)

@@ -1,0 +1,61 @@
+"""A link is good for one person, one purpose, and as long as it was meant to be."""
+
+from __future__ import annotations
+
+import re
+from datetime import timedelta
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from newsletter.errors import Refused
+from newsletter.subscribers.tokens import Bearer, LinkRefused, Purpose, Tokens
+from tests.factories import NOON
+
+TOKENS = Tokens(["new key", "old key"])
+NUMBERS = st.integers(0, 2**62)
+
+
+@given(NUMBERS, NUMBERS, st.sampled_from(Purpose))
+def test_a_token_says_whom_it_is_for_and_nothing_opens_another_purpose(
+    who: int, edition: int, purpose: Purpose
+) -> None:
+    token = TOKENS.sign(purpose, Bearer(who, edition))
+    assert TOKENS.read(purpose, token, now=NOON + timedelta(days=36_500)) == Bearer(who, edition)
+    assert re.fullmatch(r"[A-Za-z0-9_-]{22}[0-9a-z.]*[0-9a-z]", token)
+    for other in set(Purpose) - {purpose}:
+        with pytest.raises(LinkRefused):
+            TOKENS.read(other, token, now=NOON)
+
+
+@given(NUMBERS, st.data())
+def test_a_changed_token_is_refused(who: int, data: st.DataObject) -> None:
+    token = TOKENS.sign(Purpose.UNSUBSCRIBE, Bearer(who))
+    at = data.draw(st.integers(0, len(token) - 1))
+    other = data.draw(st.sampled_from("09azAZ-_.").filter(lambda sign: sign != token[at]))
+    changed = token[:at] + other + token[at + 1 :]
+    with pytest.raises(LinkRefused):
+        TOKENS.read(Purpose.UNSUBSCRIBE, changed, now=NOON)
+
+
+@given(st.text(max_size=60))
+def test_any_other_text_is_refused(text: str) -> None:
+    with pytest.raises(LinkRefused):
+        TOKENS.read(Purpose.UNSUBSCRIBE, text, now=NOON)
+
+
+def test_old_keys_still_verify_and_strange_keys_do_not() -> None:
+    old = Tokens(["old key"]).sign(Purpose.UNSUBSCRIBE, Bearer(7))
+    assert TOKENS.read(Purpose.UNSUBSCRIBE, old, now=NOON) == Bearer(7)
+    with pytest.raises(LinkRefused):
+        TOKENS.read(Purpose.UNSUBSCRIBE, Tokens(["another"]).sign(Purpose.UNSUBSCRIBE, Bearer(7)), now=NOON)
+    with pytest.raises(Refused, match="SECRET_KEY"):
+        Tokens(["", " "])
+
+
+def test_a_link_that_expires_does() -> None:
+    token = TOKENS.sign(Purpose.CONFIRM, Bearer(7), expires=NOON)
+    assert TOKENS.read(Purpose.CONFIRM, token, now=NOON - timedelta(seconds=1)) == Bearer(7)
+    with pytest.raises(LinkRefused, match="expired"):
+        TOKENS.read(Purpose.CONFIRM, token, now=NOON)
