@@ -11,11 +11,12 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from starlette.requests import Request
 from starlette.responses import HTMLResponse
 
-from newsletter.clock import Clock
+from newsletter.clock import Clock, SystemClock
 from newsletter.database.session import Database
-from newsletter.rendering.brand import Brand
+from newsletter.rendering.brand import Brand, read_brand
 from newsletter.settings import Settings
 from newsletter.subscribers.tokens import Tokens
+from newsletter.wiring import make_tokens
 
 STRICT = (
     "default-src 'none'; style-src 'self'; img-src 'self' data:; form-action 'self'; base-uri 'none'; "
@@ -40,6 +41,11 @@ class Site:
     tokens: Tokens
     clock: Clock
     brand: Brand
+
+
+def make_site(settings: Settings, database: Database) -> Site:
+    """The parts for the pages of a workspace; raises Refused without a SECRET_KEY."""
+    return Site(settings, database, make_tokens(settings), SystemClock(), read_brand(settings.workspace))
 
 
 class Pages:

@@ -10,7 +10,7 @@ from newsletter.campaigns.catalogue import find_campaign
 from newsletter.campaigns.model import Campaign, Mailing
 from newsletter.campaigns.reader import read_campaign
 from newsletter.campaigns.send_times import SendTime, read_send_time
-from newsletter.clock import Clock, SystemClock
+from newsletter.clock import Clock
 from newsletter.database.session import Database, open_database
 from newsletter.delivery.worker import Worker
 from newsletter.errors import Fault, NotFound, Refused, SettingsFaults
@@ -23,7 +23,6 @@ from newsletter.rendering.brand import read_brand
 from newsletter.rendering.email import render_email
 from newsletter.rendering.model import RenderedEmail
 from newsletter.settings import WORKSPACE_FILE, Settings, is_loopback, objection_to_base_url
-from newsletter.site import Site
 from newsletter.subscribers.tokens import Tokens
 from newsletter.subscribers.topics import read_topics
 
@@ -115,11 +114,6 @@ def make_worker(settings: Settings, database: Database, clock: Clock) -> Worker:
     """What sends batches, named for this machine and process."""
     name = f"{platform.node()}:{os.getpid()}"
     return Worker(name, database, make_transport(settings, clock), make_tokens(settings), clock)
-
-
-def make_site(settings: Settings, database: Database) -> Site:
-    """What the web pages need."""
-    return Site(settings, database, make_tokens(settings), SystemClock(), read_brand(settings.workspace))
 
 
 def _sending_rule(settings: Settings) -> SendTime:

@@ -52,8 +52,8 @@ def run_web(settings: Settings, database: Database, host: str, port: int, *, pub
     """Answer requests until the process is asked to end; raises Refused when the port is taken."""
     import uvicorn
 
+    from newsletter.site import make_site
     from newsletter.web import create_app
-    from newsletter.wiring import make_site
 
     refuse_taken_port(host, port)
     app = create_app(make_site(settings, database), public_only=public_only)
