@@ -1,0 +1,116 @@
+"""At the shell: from a draft to a finished send, and a clear sentence for whatever is refused."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from newsletter.cli.main import main
+
+
+class Shell:
+    """Types commands in a workspace."""
+
+    def __init__(self, workspace: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+        monkeypatch.setenv("NEWSLETTER_WORKSPACE", str(workspace))
+        self._monkeypatch, self._capsys = monkeypatch, capsys
+
+    def __call__(self, *words: str) -> str:
+        """What a command says; fails unless it exits 0."""
+        code, out, err = self._run(words)
+        assert code == 0, err
+        return out
+
+    def refused(self, *words: str) -> str:
+        """Why a command is refused; fails unless it exits 1 with one clear message."""
+        code, out, err = self._run(words)
+        assert (code, out) == (1, "")
+        assert "Traceback" not in err
+        return err
+
+    def _run(self, words: tuple[str, ...]) -> tuple[int, str, str]:
+        self._monkeypatch.setattr("sys.argv", ["newsletter", *words])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        said = self._capsys.readouterr()
+        return int(ended.value.code or 0), said.out, said.err
+
+
+@pytest.fixture
+def shell(workspace: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Shell:
+    """A shell in a workspace with staff and three readers."""
+    shell = Shell(workspace, monkeypatch, capsys)
+    shell("staff", "add", "root@example.org", "--role", "administrator")
+    for name, role in (("ada", "author"), ("rhea", "reviewer"), ("max", "manager")):
+        shell("staff", "add", f"{name}@example.org", "--role", role, "--as", "root@example.org")
+    sheet = workspace / "people.csv"
+    sheet.write_text("address,language,text_only\nann@example.org,,\nbob@example.org,fr,\ncid@example.org,,yes\n")
+    assert shell("subscribers", "import", str(sheet), "--consent-source", "paper form").startswith("Added 3.")
+    return shell
+
+
+EDITION = "2026-11-opening-1"
+
+
+def test_a_month_travels_from_draft_to_inbox(shell: Shell, workspace: Path) -> None:
+    assert EDITION in shell("submit", "2026-11", "--mailing", "opening", "--as", "ada@example.org")
+    assert "is approved" in shell("approve", EDITION, "--as", "rhea@example.org")
+    assert "goes out on" in shell("schedule", EDITION, "--as", "max@example.org", "--at", "now")
+    shell("scheduler", "--once")
+    said = shell("status", EDITION)
+    assert "Send finished" in said
+    assert "Handed over to 2 people, 0 to go." in said
+    assert "Left out, as they read another language: 1 person." in said
+    assert len(list((workspace / "var" / "mailbox").glob("*.eml"))) == 2
+    shell("scheduler", "--once")
+    assert len(list((workspace / "var" / "mailbox").glob("*.eml"))) == 2
+    [row] = json.loads(shell("status", EDITION, "--json"))
+    assert (row["state"], row["send"]["handed_over"], row["send"]["left_out"]) == ("sending", 2, {"other language": 1})
+    assert "exactly what was submitted" in shell("editions", "verify", EDITION)
+    assert "every edition is as it was approved" in shell("database", "check")
+    assert "a mailing is sent once" in shell.refused("submit", "2026-11", "-m", "opening", "--as", "ada@example.org")
+    assert "its send is finished" in shell.refused("stop", EDITION, "--as", "max@example.org")
+
+
+def test_whatever_is_refused_is_told_in_a_sentence(shell: Shell) -> None:
+    shell("submit", "2026-11", "--mailing", "opening", "--as", "ada@example.org")
+    for words, told in (
+        (("submit", "2026-11", "-m", "opening", "--as", "ada@example.org"), "Nothing has changed"),
+        (("approve", EDITION, "--as", "ada@example.org"), "takes a reviewer"),
+        (("approve", EDITION, "--as", "eve@example.org"), "is not a member of staff"),
+        (("approve", "2026-11-opening-9", "--as", "rhea@example.org"), f"The newest: {EDITION}"),
+        (("schedule", EDITION, "--as", "max@example.org"), "only an approved edition"),
+        (("schedule", EDITION, "--as", "max@example.org", "--at", "2020-01-01 09:00"), "is past"),
+        (("schedule", EDITION, "--as", "max@example.org", "--at", "2027-03-28 01:30"), "does not exist"),
+        (("schedule", EDITION, "--as", "max@example.org", "--at", "soon"), "in 10 minutes"),
+        (("take-back", EDITION, "--as", "max@example.org"), "it is submitted"),
+        (("pause", EDITION, "--as", "max@example.org"), "is not going out"),
+        (("staff", "add", "eve@example.org", "--role", "author"), "alone may add staff"),
+        (("subscribers", "add", "nobody", "--consent-source", "form"), "is not an e-mail address"),
+        (("subscribers", "show", "nobody@example.org"), "Nobody with the address"),
+    ):
+        assert told in shell.refused(*words), words
+
+
+def test_a_bad_sheet_is_refused_whole_with_its_lines(shell: Shell, tmp_path: Path) -> None:
+    sheet = tmp_path / "bad.csv"
+    sheet.write_text("address,topics\nnew@example.org,\nnobody,\nnew2@example.org,unheard-of\n")
+    said = shell.refused("subscribers", "import", str(sheet), "--consent-source", "form")
+    assert "Nothing was imported." in said
+    assert "bad.csv:3: address" in said
+    assert "bad.csv:4: topics: `unheard-of` is not a topic." in said
+    sheet.write_text("address,name\nnew@example.org,New\n")
+    assert "name: is not a column that is kept." in shell.refused(
+        "subscribers", "import", str(sheet), "--consent-source", "form"
+    )
+    assert shell("subscribers", "list").splitlines()[-1] == "3 people."
+
+
+def test_who_leaves_at_the_shell_has_left_once(shell: Shell) -> None:
+    assert "gets no more newsletters" in shell("subscribers", "unsubscribe", "ANN@example.org")
+    assert "had left already" in shell("subscribers", "unsubscribe", "ann@example.org")
+    assert [
+        row["address"] for row in json.loads(shell("subscribers", "list", "--state", "unsubscribed", "--json"))
+    ] == ["ann@example.org"]
