@@ -81,12 +81,11 @@ def read_mail(folder: Path, name: str) -> OpenedMail:
         raise NotFound(f"There is no mail `{name}` in the mailbox. Go back to the list.")
     content = path.read_bytes()
     message = _parse(content)
-    text, html = message.get_body(("plain",)), message.get_body(("html",))
     return OpenedMail(
         _kept(name, message),
         tuple((key, str(value)) for key, value in message.items()),
-        text.get_content() if isinstance(text, EmailMessage) else "",
-        html.get_content() if isinstance(html, EmailMessage) else None,
+        _body(message, "plain") or "",
+        _body(message, "html"),
         content,
     )
 
@@ -135,6 +134,11 @@ def _parse(content: bytes, *, headers_only: bool = False) -> EmailMessage:
     message = BytesParser(policy=policy.default).parsebytes(content, headersonly=headers_only)
     assert isinstance(message, EmailMessage)
     return message
+
+
+def _body(message: EmailMessage, kind: str) -> str | None:
+    part = message.get_body((kind,))
+    return str(part.get_content()).replace("\r\n", "\n") if isinstance(part, EmailMessage) else None
 
 
 def _kept(name: str, message: EmailMessage) -> KeptMail:

@@ -21,7 +21,6 @@ from newsletter.editions.tables import Edition
 from newsletter.errors import NotFound, Refused
 from tests.factories import NOON, Cast, add_cast, approved_edition, find_cast, snapshot
 
-SUBJECTS = ("One", "Two", "Three")
 LATE = timedelta(hours=2)
 
 
@@ -138,12 +137,8 @@ def test_a_time_in_the_past_and_an_unapproved_edition_are_refused(database: Data
 
 Action = Callable[[Session, Cast, str], object]
 ACTIONS: dict[str, Action] = {
-    **{
-        f"submit {subject}": lambda session, cast, _, subject=subject: actions.submit(
-            session, snapshot=snapshot(subject=subject), actor=cast.ada, now=NOON
-        )
-        for subject in SUBJECTS
-    },
+    "submit one": lambda s, c, _: actions.submit(s, snapshot=snapshot(subject="One"), actor=c.ada, now=NOON),
+    "submit two": lambda s, c, _: actions.submit(s, snapshot=snapshot(subject="Two"), actor=c.ada, now=NOON),
     "approve": lambda s, c, e: actions.approve(s, e, actor=c.rhea, now=NOON, needed=1, days=30),
     "send back": lambda s, c, e: actions.send_back(s, e, actor=c.rhea, now=NOON),
     "schedule": lambda s, c, e: actions.schedule(s, e, actor=c.max, now=NOON, at=NOON),
@@ -156,7 +151,7 @@ ACTIONS: dict[str, Action] = {
     ),
     "expire": lambda s, c, e: actions.expire_approvals(s, actor=SCHEDULER, now=NOON + timedelta(days=31)),
 }
-LATE_TOO = {"start": None, "expire": []}
+LATE_TOO: dict[str, object] = {"start": None, "expire": []}
 
 
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
