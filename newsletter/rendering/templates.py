@@ -50,7 +50,9 @@ def mark(source: str, name: str) -> str:
 def attribute(text: str) -> Markup:
     """Text for an MJML attribute: MRML prints many characters there as Rust escapes unless they are references."""
     safe = str(escape(unicodedata.normalize("NFC", " ".join(str(text).split()))))
-    return Markup(  # noqa: S704 - escaped in the line above
+    if safe.isascii() and safe.isprintable():
+        return Markup(safe)  # noqa: S704 - escaped in the line above
+    return Markup(  # noqa: S704 - escaped above
         "".join(c if c == " " or unicodedata.category(c) not in _STRANGE else f"&#{ord(c)};" for c in safe)
     )
 
