@@ -54,7 +54,8 @@ from newsletter.editions.queries import find_damage, get_content
 from newsletter.editions.tables import Edition
 from newsletter.errors import Refused
 from newsletter.providers.contract import Receipt
-from newsletter.staff.model import Act, StaffActor, require
+from newsletter.staff.model import StaffActor, require
+from newsletter.staff.roles import Act
 from newsletter.subscribers.audience import lately, reason_never_to_mail, resolve_audience
 from newsletter.subscribers.model import LeftOut
 from newsletter.subscribers.tables import Subscriber
@@ -366,7 +367,9 @@ def _settle_people(
     for name, answer in receipt.people.items():
         subscriber = read_delivery_id(name)[1]
         apart.setdefault((plan.state_of_person(answer.outcome), answer.reason), []).append(subscriber)
-    still = and_(_in_batch(edition, number), Delivery.state.in_((DeliveryState.PLANNED, DeliveryState.UNCERTAIN)))
+    # Who is uncertain because of another attempt was not in this one, and stays so whatever became of it.
+    of_this_attempt = and_(Delivery.state == DeliveryState.UNCERTAIN, Delivery.attempt == flight.attempt)
+    still = and_(_in_batch(edition, number), or_(Delivery.state == DeliveryState.PLANNED, of_this_attempt))
     for (state, reason), people in apart.items():
         if state is None:
             if outcome.people is not None:
@@ -627,15 +630,17 @@ def _drop_who_may_not(session: Session, claim: Claim) -> frozenset[int]:
     )
     # When an earlier try of this batch had no answer, the mail may have reached them before they left: that is not
     # known, and must not be told as if it were.
-    doubt = exists().where(
-        Attempt.edition == claim.edition, Attempt.batch == claim.batch, Attempt.state == AttemptState.UNCERTAIN
+    in_doubt = session.scalar(
+        select(Attempt.id)
+        .where(Attempt.edition == claim.edition, Attempt.batch == claim.batch, Attempt.state == AttemptState.UNCERTAIN)
+        .order_by(Attempt.started_at.desc())
+        .limit(1)
     )
-    in_doubt = session.scalar(select(doubt))
     state = DeliveryState.UNCERTAIN if in_doubt else DeliveryState.LEFT_OUT
     dropped = session.scalars(
         update(Delivery)
         .where(_in_batch(claim.edition, claim.batch), Delivery.state == DeliveryState.PLANNED, may_not)
-        .values(state=state, reason=reason)
+        .values(state=state, reason=reason, attempt=in_doubt)
         .returning(Delivery.subscriber)
         .execution_options(synchronize_session=False)
     ).all()

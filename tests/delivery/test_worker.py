@@ -374,6 +374,32 @@ def test_an_answer_that_comes_after_all_settles_an_uncertain_batch(database: Dat
     assert transport.batches == []
 
 
+def test_who_leaves_after_a_try_without_an_answer_stays_uncertain_when_it_is_repeated(database: Database) -> None:
+    transport = FakeTransport(idempotent=True)
+    edition, clock = planned(database, 3, transport)
+    with database.write() as session:
+        claim = actions.claim(session, worker="killed", actor=SCHEDULER, now=clock.now())
+        assert claim is not None
+        first = actions.put_in_flight(session, claim, actor=SCHEDULER, now=clock.now())
+        assert first is not None
+    with database.write() as session:
+        gone = get_subscriber(session, "reader2@example.org").number
+        unsubscribe(session, gone, source="link", actor=SHELL, now=clock.now())
+    clock.go(minutes=5)
+    run_until_idle(worker(database, transport, clock), RULES)
+    assert len(transport.accepted) == 2, "the repeat goes to those who have not left"
+    with database.read() as session:
+        progress = get_progress(session, edition)
+        assert (progress.handed_over, progress.uncertain, progress.state) == (2, 1, SendState.RUNNING)
+    with database.write() as session:
+        accepted = Receipt(Outcome.ACCEPTED)
+        assert actions.record_answer(session, first, accepted, actor=SCHEDULER, now=clock.now())
+    run_until_idle(worker(database, transport, clock), RULES)
+    with database.read() as session:
+        progress = get_progress(session, edition)
+        assert (progress.handed_over, progress.uncertain, progress.state) == (3, 0, SendState.FINISHED)
+
+
 def test_a_start_that_is_too_late_is_held(database: Database) -> None:
     clock = StillClock()
     with database.write() as session:
