@@ -21,8 +21,9 @@ from newsletter.providers.contract import Outcome, OutgoingBatch, Receipt, Trans
 from newsletter.rendering.model import MailPicture, Slot
 from newsletter.schedule.jobs import Rules
 from newsletter.staff.actions import add_person
-from newsletter.staff.model import Role, StaffActor, acting
+from newsletter.staff.model import StaffActor, acting
 from newsletter.staff.queries import get_person
+from newsletter.staff.roles import Role
 from newsletter.subscribers.actions import import_subscribers
 from newsletter.subscribers.model import NewSubscriber
 from newsletter.subscribers.tables import Subscriber

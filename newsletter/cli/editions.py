@@ -10,6 +10,7 @@ import typer
 from newsletter.cli.campaigns import CampaignName, MailingName
 from newsletter.cli.console import Json, load_settings, say, say_json
 from newsletter.cli.rows import As, opened, who_acts
+from newsletter.staff.roles import Act
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -36,7 +37,7 @@ def register(parent: typer.Typer) -> None:
     parent.add_typer(app, name="editions")
 
 
-def submit(campaign: CampaignName, by: As, mailing: MailingName = None, json: Json = False) -> None:
+def submit(campaign: CampaignName, by: As = "", mailing: MailingName = None, json: Json = False) -> None:
     """Freeze a mailing as an edition that waits for a second person's approval."""
     from newsletter.editions import actions
     from newsletter.editions.freeze import freeze_edition
@@ -51,7 +52,7 @@ def submit(campaign: CampaignName, by: As, mailing: MailingName = None, json: Js
         if not check_mailing(settings, month, chosen, mail).may_pass:
             raise Refused(f"{chosen.name} cannot be submitted yet. See what to mend: newsletter check {month.id}")
         snapshots.append(freeze_edition(mail, month, chosen, settings))
-    with _acting(settings, by) as (session, actor, now):
+    with _acting(settings, by, Act.SUBMIT) as (session, actor, now):
         rows = [actions.submit(session, snapshot=one, actor=actor, now=now) for one in snapshots]
     if json:
         say_json([_as_json(row) for row in rows])
@@ -61,14 +62,14 @@ def submit(campaign: CampaignName, by: As, mailing: MailingName = None, json: Js
         say(f"  Another person reads it, and then: newsletter approve {row.id} --as EMAIL")
 
 
-def approve(edition: EditionId, by: As, json: Json = False) -> None:
+def approve(edition: EditionId, by: As = "", json: Json = False) -> None:
     """Approve exactly what was submitted; neither its submitter nor its authors may."""
     from newsletter.editions import actions
     from newsletter.editions.model import EditionState
 
     settings = load_settings()
     rules = settings.sending
-    with _acting(settings, by) as (session, actor, now):
+    with _acting(settings, by, Act.REVIEW) as (session, actor, now):
         row = actions.approve(
             session, edition, actor=actor, now=now, needed=rules.approvals_needed, days=rules.approval_days
         )
@@ -80,7 +81,7 @@ def approve(edition: EditionId, by: As, json: Json = False) -> None:
 
 def send_back(
     edition: EditionId,
-    by: As,
+    by: As = "",
     note: Annotated[str, typer.Option("--note", help="What should be changed.")] = "",
     json: Json = False,
 ) -> None:
@@ -88,14 +89,14 @@ def send_back(
     from newsletter.editions import actions
 
     settings = load_settings()
-    with _acting(settings, by) as (session, actor, now):
+    with _acting(settings, by, Act.REVIEW) as (session, actor, now):
         row = actions.send_back(session, edition, actor=actor, now=now, note=note)
     _tell(row, settings, json, f"{row.id} was sent back. What is mended is submitted as a new edition.")
 
 
 def schedule(
     edition: EditionId,
-    by: As,
+    by: As = "",
     at: Annotated[
         str,
         typer.Option("--at", help="Clinic time: '2026-11-03 09:00', 'in 10 minutes' or now. Default: the campaign's."),
@@ -109,46 +110,46 @@ def schedule(
 
     settings = load_settings()
     zone = settings.clinic.zone
-    with _acting(settings, by) as (session, actor, now):
+    with _acting(settings, by, Act.SCHEDULE) as (session, actor, now):
         time = read_time(at, zone=zone, now=now) if at else None
         row = actions.schedule(session, edition, actor=actor, now=now, at=time)
     assert row.send_at is not None
     _tell(row, settings, json, f"{row.id} goes out on {in_clinic_time(row.send_at, zone)}.")
 
 
-def take_back(edition: EditionId, by: As, json: Json = False) -> None:
+def take_back(edition: EditionId, by: As = "", json: Json = False) -> None:
     """Take an edition from the schedule; it stays approved."""
     from newsletter.editions import actions
 
     settings = load_settings()
-    with _acting(settings, by) as (session, actor, now):
+    with _acting(settings, by, Act.SCHEDULE) as (session, actor, now):
         row = actions.take_back(session, edition, actor=actor, now=now)
     _tell(row, settings, json, f"{row.id} is no longer scheduled; it stays approved.")
 
 
-def cancel(edition: EditionId, by: As, json: Json = False) -> None:
+def cancel(edition: EditionId, by: As = "", json: Json = False) -> None:
     """End a scheduled or held edition for good."""
     from newsletter.editions import actions
 
     settings = load_settings()
-    with _acting(settings, by) as (session, actor, now):
+    with _acting(settings, by, Act.SCHEDULE) as (session, actor, now):
         row = actions.cancel(session, edition, actor=actor, now=now)
     _tell(row, settings, json, f"{row.id} is cancelled and will never go out.")
 
 
-def pause(edition: EditionId, by: As, json: Json = False) -> None:
+def pause(edition: EditionId, by: As = "", json: Json = False) -> None:
     """Let a running send wait; what is on its way still arrives."""
     from newsletter.delivery import actions
 
     settings = load_settings()
-    with _acting(settings, by) as (session, actor, now):
+    with _acting(settings, by, Act.STEER) as (session, actor, now):
         actions.pause(session, edition, actor=actor, now=now)
     _tell_send(edition, "paused", json, f"The send of {edition} is paused. Go on with: newsletter resume {edition}")
 
 
 def resume(
     edition: EditionId,
-    by: As,
+    by: As = "",
     although_late: Annotated[bool, typer.Option("--although-late", help="Send the rest even hours later.")] = False,
     json: Json = False,
 ) -> None:
@@ -157,18 +158,18 @@ def resume(
     from newsletter.schedule.runner import make_rules
 
     settings = load_settings()
-    with _acting(settings, by) as (session, actor, now):
+    with _acting(settings, by, Act.STEER) as (session, actor, now):
         late_after = make_rules(settings).late_after
         actions.resume(session, edition, actor=actor, now=now, late_after=late_after, although_late=although_late)
     _tell_send(edition, "running", json, f"The send of {edition} goes on.")
 
 
-def stop(edition: EditionId, by: As, json: Json = False) -> None:
+def stop(edition: EditionId, by: As = "", json: Json = False) -> None:
     """End a send for good; whoever has it keeps it, nobody else gets it."""
     from newsletter.delivery import actions
 
     settings = load_settings()
-    with _acting(settings, by) as (session, actor, now):
+    with _acting(settings, by, Act.STEER) as (session, actor, now):
         people = actions.stop(session, edition, actor=actor, now=now)
     _tell_send(edition, "stopped", json, f"The send of {edition} is stopped; {_people(people)} will not get it.")
 
@@ -274,11 +275,11 @@ def verify(edition: EditionId, json: Json = False) -> None:
 
 
 @contextmanager
-def _acting(settings: Settings, by: str) -> Iterator[tuple[Session, StaffActor, datetime]]:
+def _acting(settings: Settings, by: str, act: Act) -> Iterator[tuple[Session, StaffActor, datetime]]:
     from newsletter.clock import SystemClock
 
     with opened(settings) as database, database.write() as session:
-        yield session, who_acts(session, by), SystemClock().now()
+        yield session, who_acts(session, by, act), SystemClock().now()
 
 
 def _tell(row: Edition, settings: Settings, json: bool, text: str) -> None:

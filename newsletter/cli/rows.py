@@ -14,8 +14,14 @@ if TYPE_CHECKING:
     from newsletter.database.session import Database
     from newsletter.settings import Settings
     from newsletter.staff.model import StaffActor
+    from newsletter.staff.roles import Act
 
-As = Annotated[str, typer.Option("--as", metavar="EMAIL", help="Who you are: the address of a member of staff.")]
+As = Annotated[
+    str,
+    typer.Option(
+        "--as", metavar="EMAIL", help="Who you are: your address among the staff. Needless where only one person may."
+    ),
+]
 
 
 @contextmanager
@@ -39,10 +45,24 @@ def opened(settings: Settings) -> Iterator[Database]:
         database.close()
 
 
-def who_acts(session: Session, email: str) -> StaffActor:
-    """The member of staff that somebody at the shell says they are; raises NotFound."""
-    from newsletter.database.audit import Source
-    from newsletter.staff.model import acting
-    from newsletter.staff.queries import get_person
+def who_acts(session: Session, email: str, act: Act) -> StaffActor:
+    """The member of staff that somebody at the shell says they are; said nothing, the only one who may do this.
 
-    return acting(get_person(session, email), Source.SHELL)
+    Raises NotFound for an address that is not of the staff, Refused when nothing is said and several may.
+    """
+    from newsletter.database.audit import Source
+    from newsletter.errors import Refused
+    from newsletter.staff.model import acting
+    from newsletter.staff.queries import get_person, list_people
+    from newsletter.staff.roles import MAY
+
+    if email:
+        return acting(get_person(session, email), Source.SHELL)
+    able = [person for person in list_people(session) if person.roles & MAY[act]]
+    if len(able) == 1:
+        return acting(able[0], Source.SHELL)
+    if able:
+        raise Refused(f"Say who you are: --as EMAIL. These may {act.value}: {', '.join(p.email for p in able)}.")
+    raise Refused(
+        f"Nobody may {act.value} yet. Give somebody the role: newsletter staff add EMAIL --role {min(MAY[act])}"
+    )

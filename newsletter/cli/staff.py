@@ -8,6 +8,7 @@ import typer
 
 from newsletter.cli.console import Json, load_settings, say, say_json
 from newsletter.cli.rows import opened, who_acts
+from newsletter.staff.roles import Act
 
 app = typer.Typer(no_args_is_help=True, help="The people who work with the newsletter, and what each may do.")
 
@@ -32,14 +33,14 @@ def add(
     from newsletter.database.audit import SHELL
     from newsletter.errors import Refused
     from newsletter.staff.actions import add_person
-    from newsletter.staff.model import Role
+    from newsletter.staff.roles import Role
 
     try:
         roles = {Role(word.strip().lower()) for word in role}
     except ValueError:
         raise Refused(f"`{', '.join(role)}` is not a role. Roles: {', '.join(Role)}.") from None
     with opened(load_settings()) as database, database.write() as session:
-        actor = who_acts(session, by) if by else None
+        actor = who_acts(session, by, Act.PEOPLE) if by else None
         person = add_person(
             session,
             email,

@@ -19,7 +19,8 @@ from newsletter.editions.model import ALLOWED_MOVES, OPEN, EditionState, Snapsho
 from newsletter.editions.queries import get_content, get_edition, list_approvals, list_authors
 from newsletter.editions.tables import Approval, Edition, EditionAuthor, EditionPicture, Picture
 from newsletter.errors import Refused
-from newsletter.staff.model import Act, StaffActor, require
+from newsletter.staff.model import StaffActor, require
+from newsletter.staff.roles import Act
 
 
 def submit(

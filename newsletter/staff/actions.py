@@ -10,8 +10,9 @@ from sqlalchemy.orm import Session
 from newsletter.database.audit import Actor, record
 from newsletter.database.base import insert_or_skip
 from newsletter.errors import Refused
-from newsletter.staff.model import Act, Person, Role, require
+from newsletter.staff.model import Person, require
 from newsletter.staff.queries import count_with_role, find_person, get_person
+from newsletter.staff.roles import Act, Role
 from newsletter.staff.tables import StaffMember, StaffRole
 from newsletter.subscribers.address import check_address
 

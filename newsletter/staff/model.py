@@ -1,42 +1,12 @@
-"""Members of staff as values: roles, and which role may do what."""
+"""Members of staff as values, and as those who act."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from enum import StrEnum
 
 from newsletter.database.audit import Actor, Source
 from newsletter.errors import Refused
-
-
-class Role(StrEnum):
-    """What somebody is trusted with; one person may have several."""
-
-    AUTHOR = "author"
-    REVIEWER = "reviewer"
-    MANAGER = "manager"
-    ADMINISTRATOR = "administrator"
-
-
-class Act(StrEnum):
-    """What is asked of a role, in the words of a refusal: "may not …"."""
-
-    SUBMIT = "submit an edition"
-    REVIEW = "approve an edition or send it back"
-    SCHEDULE = "schedule, hold or cancel an edition"
-    STEER = "pause, resume or stop a send"
-    PEOPLE = "add or remove staff"
-
-
-MAY: Mapping[Act, frozenset[Role]] = {
-    Act.SUBMIT: frozenset({Role.AUTHOR, Role.REVIEWER, Role.MANAGER}),
-    Act.REVIEW: frozenset({Role.REVIEWER}),
-    Act.SCHEDULE: frozenset({Role.MANAGER}),
-    # Whoever watches the machine must be able to stop it.
-    Act.STEER: frozenset({Role.MANAGER, Role.ADMINISTRATOR}),
-    Act.PEOPLE: frozenset({Role.ADMINISTRATOR}),
-}
+from newsletter.staff.roles import MAY, Act, Role
 
 
 @dataclass(frozen=True)

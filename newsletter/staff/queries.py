@@ -6,7 +6,8 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from newsletter.errors import NotFound
-from newsletter.staff.model import Person, Role
+from newsletter.staff.model import Person
+from newsletter.staff.roles import Role
 from newsletter.staff.tables import StaffMember, StaffRole
 
 

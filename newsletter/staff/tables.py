@@ -8,7 +8,7 @@ from sqlalchemy import ForeignKey, Text
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from newsletter.database.base import Base, Instant, Serial, words
-from newsletter.staff.model import Role
+from newsletter.staff.roles import Role
 
 
 class StaffMember(Base):
