@@ -13,12 +13,13 @@ from newsletter.cli.rows import As, opened, who_acts
 from newsletter.staff.roles import Act
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
     from datetime import datetime
 
     from sqlalchemy.orm import Session
 
     from newsletter.delivery.model import Progress
+    from newsletter.delivery.tables import Attempt, Batch
     from newsletter.editions.tables import Edition
     from newsletter.settings import Settings
     from newsletter.staff.model import StaffActor
@@ -30,7 +31,7 @@ app = typer.Typer(no_args_is_help=True, help="Editions: what was submitted, appr
 
 def register(parent: typer.Typer) -> None:
     """Add these commands to the command line."""
-    for command in (submit, approve, schedule, cancel, status, pause, resume, stop):
+    for command in (submit, approve, schedule, cancel, status, pause, resume, stop, settle):
         parent.command()(command)
     parent.command("send-back")(send_back)
     parent.command("take-back")(take_back)
@@ -174,31 +175,67 @@ def stop(edition: EditionId, by: As = "", json: Json = False) -> None:
     _tell_send(edition, "stopped", json, f"The send of {edition} is stopped; {_people(people)} will not get it.")
 
 
+def settle(
+    edition: EditionId,
+    batch: Annotated[int, typer.Argument(help="The number of the uncertain batch, as status shows it.")],
+    verdict: Annotated[str, typer.Argument(metavar="VERDICT", help="sent, not-sent or send-again.")],
+    by: As = "",
+    json: Json = False,
+) -> None:
+    """Say what became of an uncertain batch, once you know it from the provider; it is never repeated by itself."""
+    from newsletter.delivery import actions
+    from newsletter.delivery.model import Verdict
+    from newsletter.errors import Refused
+
+    try:
+        said = Verdict(verdict.strip().lower().replace("-", " "))
+    except ValueError:
+        raise Refused(f"`{verdict}` is not a verdict. Write sent, not-sent or send-again.") from None
+    settings = load_settings()
+    with _acting(settings, by, Act.STEER) as (session, actor, now):
+        actions.settle_uncertain(session, edition, batch, said, actor=actor, now=now)
+    _tell_send(edition, "settled", json, f"Batch {batch} of {edition} is settled as {said.value}, in your name.")
+
+
 def status(
     edition: Annotated[
         str, typer.Argument(metavar="[EDITION]", help="One edition; without it, all that are open.")
     ] = "",
+    people: Annotated[
+        bool, typer.Option("--people", help="Also each person in the send: who has it, who was left out and why.")
+    ] = False,
     json: Json = False,
 ) -> None:
     """Show where editions stand: what waits for whom, what is scheduled, and how far a send is."""
-    from newsletter.delivery.queries import get_progress
+    from newsletter.delivery.queries import get_progress, list_deliveries, list_uncertain
     from newsletter.editions.model import OPEN, EditionState
     from newsletter.editions.queries import get_edition, list_editions
+    from newsletter.errors import Refused
 
+    if people and not edition:
+        raise Refused("Name the edition whose people you want to see: newsletter status EDITION --people")
     settings = load_settings()
     with opened(settings) as database, database.read() as session:
         if edition:
             rows = [get_edition(session, edition)]
         else:
             rows = [row for row in list_editions(session) if row.state in OPEN | {EditionState.SENDING}]
-        sends = {row.id: get_progress(session, row.id) for row in rows if row.state is EditionState.SENDING}
+        sending = [row.id for row in rows if row.state is EditionState.SENDING]
+        sends = {name: get_progress(session, name) for name in sending}
+        uncertain = {name: list_uncertain(session, name) for name in sending if sends[name].uncertain}
+        deliveries = [vars(one) for one in list_deliveries(session, edition)] if people and sending else []
     if json:
-        say_json([{**_as_json(row), "send": _progress_as_json(sends.get(row.id))} for row in rows])
+        answer = [{**_as_json(row), "send": _progress_as_json(sends.get(row.id))} for row in rows]
+        say_json([{**one, "people": deliveries} for one in answer] if people else answer)
         return
     for row in rows:
         say(_line(row, settings))
         if row.id in sends:
             _say_progress(sends[row.id])
+            _say_uncertain(row.id, uncertain.get(row.id, ()), settings)
+    for one in deliveries:
+        why = f" ({one['reason']})" if one["reason"] else ""
+        say(f"  {one['address'] or 'erased':32} {one['state'].value}{why}")
     if not rows:
         say("Nothing waits, is scheduled or goes out. Begin with: newsletter submit CAMPAIGN --as EMAIL")
 
@@ -316,6 +353,16 @@ def _say_progress(progress: Progress) -> None:
         say(f"  Uncertain: {_people(progress.uncertain)}. Nobody knows whether they have it; nothing is repeated.")
     for reason, count in progress.left_out.items():
         say(f"  Left out, as {EXPLANATIONS[reason]}: {_people(count)}.")
+
+
+def _say_uncertain(edition: str, batches: Sequence[tuple[Batch, Attempt]], settings: Settings) -> None:
+    from newsletter.clock import in_clinic_time
+
+    for batch, attempt in batches:
+        when = in_clinic_time(attempt.started_at, settings.clinic.zone)
+        say(f"    Batch {batch.number}: {_people(batch.uncertain)}, tried {when} as {attempt.id}. {attempt.answer}")
+    if batches:
+        say(f"    Ask the provider for that name, and then: newsletter settle {edition} BATCH sent|not-sent|send-again")
 
 
 def _people(count: int) -> str:

@@ -173,6 +173,15 @@ class Progress:
         return self.planned + self.handed_over + self.refused + self.uncertain
 
 
+@dataclass(frozen=True)
+class PersonInSend:
+    """What became of one person's mail; `reason` says why they were left out or refused."""
+
+    address: str | None
+    state: DeliveryState
+    reason: str
+
+
 def delivery_id(edition: int, subscriber: int) -> str:
     """The name of a delivery outside of the database: opaque, the same for ever, no part of it an address."""
     return f"nd{edition}x{subscriber}"

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 
 from sqlalchemy import Select, func, or_, select
 from sqlalchemy.orm import Session
 
-from newsletter.delivery.model import BatchState, DeliveryState, Progress, SendState
+from newsletter.delivery.model import BatchState, DeliveryState, PersonInSend, Progress, SendState
 from newsletter.delivery.tables import Attempt, Batch, Delivery, Send
 from newsletter.editions.tables import Edition
 from newsletter.errors import NotFound
@@ -60,10 +60,29 @@ def list_recipients(session: Session, edition: int, batch: int) -> list[Recipien
     return [Recipient(number, address) for number, address in rows if address is not None]
 
 
-def list_uncertain(session: Session) -> Sequence[Batch]:
-    """The batches of which nobody knows whether they were accepted."""
-    uncertain = Batch.state == BatchState.UNCERTAIN
-    return session.scalars(select(Batch).where(uncertain).order_by(Batch.edition, Batch.number)).all()
+def list_uncertain(session: Session, edition: str) -> Sequence[tuple[Batch, Attempt]]:
+    """The batches of a send of which nobody knows whether they were accepted, each with its newest attempt."""
+    rows = session.execute(
+        select(Batch, Attempt)
+        .join(Attempt, Attempt.id == Batch.attempt)
+        .where(Batch.edition == get_send(session, edition).edition, Batch.state == BatchState.UNCERTAIN)
+        .order_by(Batch.number)
+    )
+    return [(batch, attempt) for batch, attempt in rows]
+
+
+def list_deliveries(session: Session, edition: str) -> Iterator[PersonInSend]:
+    """Everybody in the send of an edition with what became of their mail, read as they come, never all at once."""
+    send = get_send(session, edition)
+    rows = session.execute(
+        select(Subscriber.address, Delivery.state, Delivery.reason)
+        .join(Subscriber, Subscriber.number == Delivery.subscriber)
+        .where(Delivery.edition == send.edition)
+        .order_by(Delivery.subscriber)
+        .execution_options(yield_per=1_000)
+    )
+    for address, state, reason in rows:
+        yield PersonInSend(address, state, reason or "")
 
 
 def list_attempts(session: Session, edition: int) -> Sequence[Attempt]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo
@@ -13,8 +14,9 @@ from newsletter.delivery import actions, plan
 from newsletter.delivery.model import SendState
 from newsletter.delivery.queries import list_sends
 from newsletter.delivery.worker import Step, Worker, send_next_batch
-from newsletter.editions.actions import expire_approvals
+from newsletter.editions.actions import expire_approvals, hold
 from newsletter.editions.queries import list_due, list_scheduled_times
+from newsletter.errors import Refused
 from newsletter.schedule.due import HORIZON
 
 PART = "scheduler"
@@ -26,6 +28,8 @@ class Rules:
 
     zone: ZoneInfo
     late_after: timedelta
+    base_url: str = ""
+    """Where links begin now; an edition with others is held. Empty: whatever it has is right."""
     stale_after: timedelta = plan.STALE_AFTER
 
 
@@ -67,18 +71,27 @@ def take_over(worker: Worker) -> None:
 def open_due(worker: Worker, rules: Rules) -> None:
     """Open the send of every edition that is due, each in a transaction of its own."""
     with worker.database.read() as session:
-        due = [edition.serial for edition in list_due(session, worker.clock.now())]
+        due = list_due(session, worker.clock.now())
     for edition in due:
+        if rules.base_url and edition.base_url != rules.base_url:
+            _hold_for_its_links(worker, edition.id, edition.base_url, rules.base_url)
+            continue
         with worker.database.write() as session:
             actions.open_send(
                 session,
-                edition,
+                edition.serial,
                 actor=SCHEDULER,
                 now=worker.clock.now(),
                 late_after=rules.late_after,
                 transport=worker.transport.name,
                 batch_limit=worker.transport.batch_limit,
             )
+
+
+def _hold_for_its_links(worker: Worker, edition: str, its: str, now: str) -> None:
+    reason = f"its links begin with {its}, and BASE_URL is {now}: submit it again"
+    with worker.database.write() as session, suppress(Refused):
+        hold(session, edition, actor=SCHEDULER, now=worker.clock.now(), reason=reason)
 
 
 def plan_all(worker: Worker, rules: Rules) -> None:

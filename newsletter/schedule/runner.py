@@ -106,7 +106,12 @@ class Runner:
 
 def make_rules(settings: Settings) -> jobs.Rules:
     """The rules of a workspace that the scheduler keeps."""
-    return jobs.Rules(settings.clinic.zone, timedelta(hours=settings.sending.late_after))
+    real = settings.machine.transport != "mailbox"
+    return jobs.Rules(
+        settings.clinic.zone,
+        timedelta(hours=settings.sending.late_after),
+        base_url=settings.machine.base_url if real else "",
+    )
 
 
 def make_runner(settings: Settings, database: Database) -> Runner:
