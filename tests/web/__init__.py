@@ -1,0 +1,1 @@
+"""Tests of the public pages and the studio, through the whole application."""

@@ -1,0 +1,180 @@
+"""Public pages: leaving by one click, pictures, the archive; and no GET that changes anything."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any
+
+import pytest
+from sqlalchemy import select
+from starlette.routing import Route
+
+from newsletter.database.session import Database
+from newsletter.migrations.tables import METADATA
+from newsletter.public.routes import ROUTES
+from newsletter.subscribers.model import SubscriberState
+from newsletter.subscribers.tables import Subscriber
+from newsletter.subscribers.tokens import Purpose
+from tests.web.conftest import Client, Running
+
+PICTURE = hashlib.sha256(b"a picture").hexdigest()
+
+
+def state_of(running: Running, subscriber: int) -> SubscriberState:
+    with running.site.database.read() as session:
+        return session.get_one(Subscriber, subscriber).state
+
+
+def everything(database: Database) -> dict[str, list[Any]]:
+    """Every row of every table."""
+    with database.read() as session:
+        return {t.name: sorted(map(repr, session.execute(select(t)).all())) for t in METADATA.sorted_tables}
+
+
+def addresses(running: Running) -> list[str]:
+    return [
+        f"/unsubscribe/{running.token(Purpose.UNSUBSCRIBE)}",
+        f"/preferences/{running.token(Purpose.PREFERENCES)}",
+        "/unsubscribe/nonsense",
+        "/preferences/nonsense",
+        "/archive/2026-11-opening",
+        "/archive/2026-11-nothing",
+        "/archive/x",
+        f"/media/{PICTURE}.png",
+        "/media/nothing.png",
+        "/static/brand.css",
+        "/static/public.css",
+        "/studio/inbox",
+        "/studio/inbox/nd1x1",
+        "/studio/inbox/nd1x1/html",
+        "/studio/inbox/nd1x1/file",
+        "/nothing",
+        "/",
+    ]
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD", "OPTIONS"])
+def test_scanners_that_open_every_link_change_nothing(running: Running, client: Client, method: str) -> None:
+    before = everything(running.site.database)
+    for address in addresses(running):
+        assert client().request(method, address).status_code < 500, address
+    assert everything(running.site.database) == before
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"data": {"List-Unsubscribe": "One-Click"}},
+        {"files": {"List-Unsubscribe": (None, "One-Click")}},
+        {"data": {}},
+        {"content": b"\xff\x00 garbage", "headers": {"content-type": "application/json"}},
+    ],
+)
+def test_one_click_acts_at_once_whatever_the_body(running: Running, client: Client, body: dict[str, Any]) -> None:
+    answer = client().post(f"/unsubscribe/{running.token(Purpose.UNSUBSCRIBE)}", **body)
+    assert answer.status_code == 200
+    assert "location" not in answer.headers
+    assert "set-cookie" not in answer.headers
+    assert state_of(running, 1) is SubscriberState.UNSUBSCRIBED
+    assert state_of(running, 2) is SubscriberState.ACTIVE
+
+
+def test_leaving_twice_is_as_good_as_once(running: Running, client: Client) -> None:
+    address = f"/unsubscribe/{running.token(Purpose.UNSUBSCRIBE)}"
+    client().post(address)
+    before = everything(running.site.database)
+    assert client().post(address).status_code == 200
+    assert everything(running.site.database) == before
+
+
+def test_one_click_needs_no_name_no_cookie_and_no_origin(running: Running, client: Client) -> None:
+    outside = client(base_url="https://news.clinic.example.org", peer="203.0.113.9")
+    headers = {"Origin": "https://mail.example.org", "Sec-Fetch-Site": "cross-site"}
+    answer = outside.post(f"/unsubscribe/{running.token(Purpose.UNSUBSCRIBE)}", headers=headers)
+    assert answer.status_code == 200
+    assert state_of(running, 1) is SubscriberState.UNSUBSCRIBED
+
+
+def test_no_other_token_lets_anybody_leave(running: Running, client: Client) -> None:
+    good = running.token(Purpose.UNSUBSCRIBE)
+    tries = [running.token(Purpose.PREFERENCES), good[:-1], good + "0", good[1:], "A" * 22 + "1.1", "", "%00", "é"]
+    tries += [good[:at] + ("A" if good[at] != "A" else "B") + good[at + 1 :] for at in range(len(good))]
+    before = everything(running.site.database)
+    for token in tries:
+        assert client().post(f"/unsubscribe/{token}").status_code == 404, token
+    assert everything(running.site.database) == before
+
+
+def test_the_page_to_leave_shows_no_whole_address(running: Running, client: Client) -> None:
+    page = client().get(f"/unsubscribe/{running.token(Purpose.UNSUBSCRIBE)}").text
+    assert "r•••@e•••.org" in page
+    assert "reader1" not in page
+    assert page.count("<form") == page.count("<button") == 1
+
+
+def test_personal_pages_are_kept_by_nobody(running: Running, client: Client) -> None:
+    for name in ("unsubscribe", "preferences"):
+        headers = client().get(f"/{name}/{running.token(Purpose(name))}").headers
+        assert headers["cache-control"] == "no-store"
+        assert headers["referrer-policy"] == "no-referrer"
+        assert "noindex" in headers["x-robots-tag"]
+
+
+def test_every_answer_carries_the_careful_headers(running: Running, client: Client) -> None:
+    for address in addresses(running):
+        headers = client().get(address).headers
+        assert headers["x-content-type-options"] == "nosniff", address
+        assert "default-src 'none'" in headers["content-security-policy"], address
+        assert "script-src" not in headers["content-security-policy"], address
+
+
+def test_preferences_lead_to_leaving(running: Running, client: Client) -> None:
+    page = client().get(f"/preferences/{running.token(Purpose.PREFERENCES, 2)}").text
+    leave = page.partition('action="')[2].partition('"')[0]
+    assert client().post(leave).status_code == 200
+    assert state_of(running, 2) is SubscriberState.UNSUBSCRIBED
+
+
+def test_a_picture_is_the_same_for_everybody_for_ever(client: Client) -> None:
+    answer = client().get(f"/media/{PICTURE}.png")
+    assert answer.content == b"a picture"
+    assert answer.headers["content-type"] == "image/png"
+    assert "immutable" in answer.headers["cache-control"]
+    assert "set-cookie" not in answer.headers
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        f"{PICTURE}.jpg",
+        f"{PICTURE[:-1]}.png",
+        "..%2f..%2fnewsletter.toml",
+        "%2e%2e/x",
+        f"{PICTURE}",
+        "a.png",
+        f"{PICTURE}.png%00",
+    ],
+)
+def test_nothing_but_pictures_of_editions_is_served_as_media(client: Client, name: str) -> None:
+    assert client().get(f"/media/{name}").status_code == 404
+
+
+def test_the_archive_has_nothing_of_any_reader(running: Running, client: Client) -> None:
+    page = client().get("/archive/2026-11-opening")
+    assert page.status_code == 200
+    assert "unsubscribe" not in page.text.lower()
+    assert "mailto:desk@clinic.example.org" in page.text
+    assert "reader1" not in page.text
+
+
+def test_a_letter_that_has_not_gone_out_is_in_no_archive(client: Client) -> None:
+    assert client().get("/archive/2026-11-watch-and-listen").status_code == 404
+
+
+def test_every_public_route_answers_with_a_page_and_no_trace(client: Client) -> None:
+    for route in ROUTES:
+        if not isinstance(route, Route):
+            continue
+        answer = client().request("DELETE", route.path.replace("{", "").replace("}", ""))
+        assert answer.status_code in (404, 405)
+        assert "Traceback" not in answer.text
