@@ -11,7 +11,7 @@ from newsletter.campaigns.model import Campaign, Mailing
 from newsletter.campaigns.reader import read_campaign
 from newsletter.campaigns.send_times import SendTime, read_send_time
 from newsletter.clock import Clock
-from newsletter.database.session import Database, open_database
+from newsletter.database.session import Database
 from newsletter.delivery.worker import Worker
 from newsletter.errors import Fault, NotFound, Refused, SettingsFaults
 from newsletter.preflight.model import Draft, Report
@@ -64,11 +64,6 @@ def render_mailing(
 def check_mailing(settings: Settings, campaign: Campaign, mailing: Mailing, mail: RenderedEmail) -> Report:
     """The preflight report of a rendered mailing."""
     return run_checks(Draft(campaign, mailing, mail, read_brand(settings.workspace), settings.clinic))
-
-
-def open_workspace_database(settings: Settings) -> Database:
-    """The database that the settings name; its tables may not be there yet."""
-    return open_database(settings.database_url)
 
 
 def make_tokens(settings: Settings) -> Tokens:

@@ -20,8 +20,8 @@ from urllib.parse import quote
 import pytest
 from sqlalchemy import text
 
-from newsletter import migrations
 from newsletter.database.session import Database, open_database
+from newsletter.migrations.steps import upgrade
 
 _numbers = itertools.count()
 
@@ -65,7 +65,7 @@ def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A migrated, empty SQLite database to copy."""
     path = tmp_path_factory.mktemp("template") / "template.sqlite3"
     database = open_database(f"sqlite:///{path}")
-    migrations.upgrade(database.engine)
+    upgrade(database.engine)
     with database.engine.connect() as connection:
         connection.exec_driver_sql("COMMIT")
         connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
@@ -79,7 +79,7 @@ def postgres_template(postgres_url: str) -> str:
     """The name of a migrated, empty PostgreSQL database to copy."""
     _create(postgres_url, "newsletter_template", "template0")
     database = open_database(postgres_url.format("newsletter_template"))
-    migrations.upgrade(database.engine)
+    upgrade(database.engine)
     database.close()
     return "newsletter_template"
 

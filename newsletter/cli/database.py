@@ -17,12 +17,12 @@ def register(parent: typer.Typer) -> None:
 @app.command()
 def upgrade(json: Json = False) -> None:
     """Bring the database to the tables of this version; what is there stays."""
-    from newsletter import migrations
-    from newsletter.wiring import open_workspace_database
+    from newsletter.database.session import open_database
+    from newsletter.migrations import steps as migration_steps
 
-    database = open_workspace_database(load_settings())
+    database = open_database(load_settings().database_url)
     try:
-        steps = migrations.upgrade(database.engine)
+        steps = migration_steps.upgrade(database.engine)
     finally:
         database.close()
     if json:
@@ -35,11 +35,11 @@ def upgrade(json: Json = False) -> None:
 def check(json: Json = False) -> None:
     """Look whether the database can be read, is up to date, and holds every edition as it was approved."""
     from newsletter import migrations
+    from newsletter.database.session import open_database
     from newsletter.editions.queries import find_damage, list_editions
     from newsletter.errors import Refused
-    from newsletter.wiring import open_workspace_database
 
-    database = open_workspace_database(load_settings())
+    database = open_database(load_settings().database_url)
     faults = []
     try:
         if steps := migrations.pending(database.engine):

@@ -28,13 +28,15 @@ As = Annotated[
 def opened(settings: Settings) -> Iterator[Database]:
     """The workspace's database; a new one gets its tables, one that lacks steps is refused with what to do."""
     from newsletter import migrations
+    from newsletter.database.session import open_database
     from newsletter.errors import Refused
-    from newsletter.wiring import open_workspace_database
 
-    database = open_workspace_database(settings)
+    database = open_database(settings.database_url)
     try:
         if migrations.is_empty(database.engine):
-            migrations.upgrade(database.engine)
+            from newsletter.migrations.steps import upgrade
+
+            upgrade(database.engine)
         if steps := migrations.pending(database.engine):
             raise Refused(
                 f"The database is older than this program: it lacks {len(steps)} "

@@ -8,6 +8,7 @@ from sqlalchemy import inspect
 
 from newsletter import migrations
 from newsletter.database.session import open_database
+from newsletter.migrations.steps import downgrade, upgrade
 from newsletter.migrations.tables import METADATA
 
 
@@ -37,12 +38,12 @@ def test_every_step_can_be_taken_back_and_taken_again(empty_database_url: str) -
     database = open_database(empty_database_url)
     assert migrations.is_empty(database.engine)
     steps = migrations.pending(database.engine)
-    assert migrations.upgrade(database.engine) == steps
+    assert upgrade(database.engine) == steps
     assert migrations.pending(database.engine) == []
-    assert migrations.upgrade(database.engine) == []
+    assert upgrade(database.engine) == []
 
-    migrations.downgrade(database.engine, "base")
+    downgrade(database.engine, "base")
 
     assert set(inspect(database.engine).get_table_names()) == {"alembic_version"}
-    assert migrations.upgrade(database.engine) == steps
+    assert upgrade(database.engine) == steps
     database.close()
