@@ -13,6 +13,7 @@ from newsletter.cli import (
     demo,
     editions,
     scheduler,
+    sendgrid_double,
     serve,
     staff,
     subscribers,
@@ -38,6 +39,7 @@ subscribers.register(app)
 staff.register(app)
 database.register(app)
 serve.register(app)
+sendgrid_double.register(app)
 demo.register(app)
 
 

@@ -1,0 +1,318 @@
+"""The double as a web server on this machine: SendGrid's `POST /v3/mail/send`, and `/double/…` to direct it.
+
+`POST /double/faults` takes {"faults": ["503*2", "cut-after@0.1"], "seed": 1} in place of what was set before;
+`GET /double/requests` says what was accepted; `POST /double/reset` forgets both. These answer to this machine only.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import socket
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from datetime import timedelta
+from hmac import compare_digest
+from ipaddress import ip_address
+from pathlib import Path
+from typing import Any
+
+import orjson
+import uvicorn
+from starlette.applications import Starlette
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+from uvicorn.protocols.http.h11_impl import H11Protocol
+
+from newsletter.clock import Clock
+from newsletter.errors import Refused
+from newsletter.sendgrid_double.faults import NONE, Fault, Faults, Kind, read_fault
+from newsletter.sendgrid_double.letters import write_letters
+from newsletter.sendgrid_double.record import Record, Recorded
+from newsletter.sendgrid_double.rules import TOO_LARGE, Error, Verdict, error_body, judge
+
+LOOPBACK = "127.0.0.1"
+IDLE = 75
+"""Seconds after which an unused connection is closed, as nginx does."""
+
+_BAD_KEY = Error("The provided authorization grant is invalid, expired, or revoked")
+_REFUSALS = {
+    Kind.BAD_KEY: Verdict(401, (_BAD_KEY,)),
+    Kind.NO_CREDIT: Verdict(401, (Error("Maximum credits exceeded"),)),
+    Kind.TOO_MANY: Verdict(429, (Error("too many requests"),)),
+    Kind.TOO_MANY_UNTIL: Verdict(429, (Error("too many requests"),)),
+    Kind.TOO_MANY_FOR: Verdict(429, (Error("too many requests"),)),
+    Kind.TOO_LARGE: Verdict(413),
+    Kind.BROKEN: Verdict(500, (Error("Internal Server Error"),)),
+    Kind.OVERLOADED: Verdict(503, (Error("Service Unavailable"),)),
+}
+_AFTER = {
+    Kind.BROKEN_AFTER: _REFUSALS[Kind.BROKEN],
+    Kind.OVERLOADED_AFTER: _REFUSALS[Kind.OVERLOADED],
+}
+
+
+@dataclass(frozen=True)
+class Options:
+    """How a double behaves; without `mailbox` no mail is kept, and a `sink` only counts and judges nothing."""
+
+    key: str = "SG.double"
+    mailbox: Path | None = None
+    record: Path | None = None
+    sink: bool = False
+    unique_addresses: bool = True
+
+
+@dataclass
+class Counts:
+    """What was accepted since the start or the last reset."""
+
+    requests: int = 0
+    mails: int = 0
+    bytes: int = 0
+
+
+class Double:
+    """One running double: its options, the failures to come, and what it has accepted."""
+
+    def __init__(self, options: Options, faults: Faults, clock: Clock) -> None:
+        self.options = options
+        self.faults = faults
+        self.clock = clock
+        self.counts = Counts()
+        self.accepted: list[Recorded] = []
+        self._record = Record(options.record) if options.record else None
+        if options.mailbox:
+            options.mailbox.mkdir(parents=True, exist_ok=True)
+
+    async def send(self, request: Request) -> Response | None:
+        """Answer one request for mails; None when the line is to be cut."""
+        if not self._has_key(request):
+            await _read(request)
+            self._note_refused(401)
+            return _answer(Verdict(401, (_BAD_KEY,)))
+        fault = self.faults.next()
+        body = b"" if fault.kind is Kind.CUT_EARLY else await _read(request)
+        if fault.kind in (Kind.CUT_EARLY, Kind.CUT_BEFORE):
+            self._note_refused(0, fault)
+            return None
+        if refusal := self._refusal(fault):
+            self._note_refused(refusal.status, fault)
+            return _answer(refusal, self._headers(fault))
+        if fault.kind is Kind.SLOW_BEFORE:
+            await asyncio.sleep(fault.number)
+        return await self._take(body, request.headers.get("content-type", ""), fault)
+
+    def reset(self) -> None:
+        """Forget the failures to come and what was accepted; the record and the mails stay."""
+        self.faults = Faults()
+        self.counts = Counts()
+        self.accepted = []
+
+    async def _take(self, body: bytes, content_type: str, fault: Fault) -> Response | None:
+        message_id = secrets.token_hex(11)
+        answer = _AFTER.get(fault.kind)
+        verdict = self._count(body) if self.options.sink else None
+        if verdict is None:
+            status = 0 if fault.kind is Kind.CUT_AFTER else answer.status if answer else 202
+            verdict = await run_in_threadpool(self._accept, body, content_type, message_id, status, fault)
+        if verdict.status != 202:
+            return _answer(verdict)
+        if fault.kind is Kind.CUT_AFTER:
+            return None
+        if fault.kind is Kind.SLOW_AFTER:
+            await asyncio.sleep(fault.number)
+        return _answer(answer) if answer else Response(status_code=202, headers={"X-Message-Id": message_id})
+
+    def _accept(self, body: bytes, content_type: str, message_id: str, status: int, fault: Fault) -> Verdict:
+        now = self.clock.now()
+        verdict = judge(body, content_type, now, unique_addresses=self.options.unique_addresses)
+        if verdict.request is None or verdict.status != 202:
+            self._note_refused(verdict.status, fault)
+            return verdict
+        mail = verdict.request
+        people = tuple(mail.custom_args_of(person) for person in mail.personalizations for _ in person.recipients)
+        # From this line on it is accepted; the mails follow, so that none is there that the record does not know.
+        self._note(Recorded(message_id, now.isoformat(), True, status, str(fault), people))
+        if self.options.mailbox:
+            for name, content in write_letters(mail, message_id, now):
+                _keep(self.options.mailbox / f"{name}.eml", content)
+        return verdict
+
+    def _count(self, body: bytes) -> Verdict:
+        # Inside of a string of JSON the quotes would be escaped: this is a key, and everybody has one.
+        mails = body.count(b'"to":')
+        self.counts = Counts(self.counts.requests + 1, self.counts.mails + mails, self.counts.bytes + len(body))
+        return Verdict(202)
+
+    def _refusal(self, fault: Fault) -> Verdict | None:
+        if fault.kind is Kind.BAD_PERSON:
+            where = f"personalizations.{int(fault.number)}.to.0.email"
+            return Verdict(400, (Error("Does not contain a valid address.", where),))
+        return _REFUSALS.get(fault.kind)
+
+    def _headers(self, fault: Fault) -> dict[str, str]:
+        if fault.kind is Kind.TOO_MANY_UNTIL:
+            reset = self.clock.now() + timedelta(seconds=fault.number)
+            return {
+                "X-RateLimit-Limit": "600",
+                "X-RateLimit-Remaining": "0",
+                "X-RateLimit-Reset": str(int(reset.timestamp())),
+            }
+        return {"Retry-After": str(int(fault.number))} if fault.kind is Kind.TOO_MANY_FOR else {}
+
+    def _note_refused(self, status: int, fault: Fault = NONE) -> None:
+        self._note(Recorded("", self.clock.now().isoformat(), False, status, str(fault)))
+
+    def _note(self, entry: Recorded) -> None:
+        if self._record:
+            self._record.add(entry)
+        if entry.accepted:
+            self.accepted.append(entry)
+
+    def _has_key(self, request: Request) -> bool:
+        given = request.headers.get("authorization", "").encode("utf-8", "replace")
+        return compare_digest(given, f"Bearer {self.options.key}".encode())
+
+
+def create_app(double: Double) -> Starlette:
+    """The application that answers for a double."""
+
+    async def send(request: Request) -> Response:
+        answer = await double.send(request)
+        if answer is None:
+            request.state.cut_line()
+            await _until_gone(request)
+            # Nobody is there to read it.
+            answer = Response(status_code=500)
+        return answer
+
+    async def requests(request: Request) -> Response:
+        counts = double.counts
+        if not double.options.sink:
+            accepted = double.accepted
+            counts = Counts(len(accepted), sum(len(entry.people) for entry in accepted))
+        listed = [{"message_id": entry.message_id, "people": entry.people} for entry in double.accepted]
+        return _json({"requests": counts.requests, "mails": counts.mails, "bytes": counts.bytes, "accepted": listed})
+
+    async def faults(request: Request) -> Response:
+        try:
+            wanted = orjson.loads(await request.body())
+            double.faults = Faults([read_fault(str(spec)) for spec in wanted["faults"]], int(wanted.get("seed", 0)))
+        except (ValueError, KeyError, TypeError, AttributeError):
+            example = b'{"faults": ["503*2", "cut-after@0.1"], "seed": 1}'
+            return Response(error_body(Error(f"Write {example.decode()}.")), 400, media_type="application/json")
+        except Refused as error:
+            return Response(error_body(Error(str(error))), 400, media_type="application/json")
+        return _json({"faults": wanted["faults"]})
+
+    async def reset(request: Request) -> Response:
+        double.reset()
+        return _json({"reset": True})
+
+    return Starlette(
+        routes=[
+            Route("/v3/mail/send", send, methods=["POST"]),
+            Route("/double/requests", _local(requests), methods=["GET"]),
+            Route("/double/faults", _local(faults), methods=["POST"]),
+            Route("/double/reset", _local(reset), methods=["POST"]),
+        ],
+        exception_handlers={
+            404: _failed(404, "not found"),
+            405: _failed(405, "method not allowed"),
+            500: _failed(500, "Internal Server Error"),
+        },
+    )
+
+
+def listen(port: int) -> socket.socket:
+    """A socket on loopback, at a free port when it is 0; raises Refused when the port is taken."""
+    listening = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listening.bind((LOOPBACK, port))
+        # From here on requests wait, and are not refused.
+        listening.listen(128)
+    except OSError as error:
+        listening.close()
+        raise Refused(f"Cannot listen on {LOOPBACK}:{port} ({error.strerror}). Choose another with --port.") from None
+    return listening
+
+
+def serve(double: Double, listening: socket.socket) -> None:
+    """Answer requests until the process is asked to end."""
+    config = uvicorn.Config(
+        create_app(double),
+        http=_Line,
+        ws="none",
+        lifespan="off",
+        log_level="warning",
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,
+        timeout_keep_alive=IDLE,
+        timeout_graceful_shutdown=1,
+    )
+    uvicorn.Server(config).run(sockets=[listening])
+
+
+class _Line(H11Protocol):
+    """A connection that can be cut: the application finds `cut_line` in the state of its request."""
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self.app_state = {**self.app_state, "cut_line": self._cut}
+
+    def _cut(self) -> None:
+        self.transport.abort()
+
+
+async def _read(request: Request) -> bytes:
+    # All of it is read, or the sender would meet a broken line instead of the answer; what is too much is not kept.
+    chunks, size = [], 0
+    async for chunk in request.stream():
+        if size < TOO_LARGE:
+            chunks.append(chunk)
+        size += len(chunk)
+    return b"".join(chunks)
+
+
+async def _until_gone(request: Request) -> None:
+    while (await request.receive())["type"] != "http.disconnect":
+        pass
+
+
+def _keep(path: Path, content: bytes) -> None:
+    # A page that lists the mailbox sees whole mails only.
+    part = path.with_suffix(".part")
+    part.write_bytes(content)
+    part.replace(path)
+
+
+def _answer(verdict: Verdict, headers: dict[str, str] | None = None) -> Response:
+    return Response(verdict.body(), verdict.status, headers, media_type=verdict.content_type)
+
+
+def _json(value: object) -> Response:
+    return Response(orjson.dumps(value), media_type="application/json")
+
+
+def _failed(status: int, message: str) -> Callable[[Request, Exception], Response]:
+    def answer(request: Request, error: Exception) -> Response:
+        return _answer(Verdict(status, (Error(message),)), getattr(error, "headers", None))
+
+    return answer
+
+
+def _local(page: Callable[[Request], Awaitable[Response]]) -> Callable[[Request], Awaitable[Response]]:
+    """The page for programs on this machine; a web page in a browser here says where it is from, and is refused."""
+
+    async def guarded(request: Request) -> Response:
+        peer = request.client.host if request.client else ""
+        if not peer or not ip_address(peer).is_loopback or "origin" in request.headers:
+            return _answer(Verdict(403, (Error("This answers to programs on this machine only."),)))
+        return await page(request)
+
+    return guarded
