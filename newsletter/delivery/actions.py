@@ -46,7 +46,7 @@ from newsletter.delivery.model import (
     Verdict,
     read_delivery_id,
 )
-from newsletter.delivery.queries import find_next_batch, get_send, mailed_since
+from newsletter.delivery.queries import find_next_batch, get_send, in_batch, mailed_since
 from newsletter.delivery.tables import Attempt, Batch, Delivery, Send
 from newsletter.editions import actions as editions
 from newsletter.editions.model import EditionState
@@ -238,7 +238,8 @@ def claim(session: Session, *, worker: str, actor: Actor, now: datetime, lease: 
     )
     if fence is None:
         return None
-    claimed = Claim(batch.edition, batch.number, fence, batch.variant, now + lease)
+    attempt = "na" + secrets.token_hex(12)
+    claimed = Claim(batch.edition, batch.number, fence, batch.variant, now + lease, attempt)
     _audit_batch(session, actor, now, "batch claimed", claimed.edition, claimed.batch, fence=fence)
     return claimed
 
@@ -256,11 +257,10 @@ def put_in_flight(session: Session, claim: Claim, *, actor: Actor, now: datetime
         Batch.lease_until > now,
         exists().where(Send.edition == Batch.edition, Send.state == SendState.RUNNING),
     )
-    attempt = "na" + secrets.token_hex(12)
     moved = session.execute(
         update(Batch)
         .where(mine)
-        .values(state=BatchState.IN_FLIGHT, attempt=attempt)
+        .values(state=BatchState.IN_FLIGHT, attempt=claim.attempt)
         .returning(Batch.worker)
         .execution_options(synchronize_session=False)
     ).one_or_none()
@@ -271,7 +271,7 @@ def put_in_flight(session: Session, claim: Claim, *, actor: Actor, now: datetime
         raise ContentChanged("what is stored is not what was approved")
     dropped = _drop_who_may_not(session, claim)
     people = session.scalar(
-        select(func.count()).where(_in_batch(claim.edition, claim.batch), Delivery.state == DeliveryState.PLANNED)
+        select(func.count()).where(in_batch(claim.edition, claim.batch), Delivery.state == DeliveryState.PLANNED)
     )
     if not people:
         counts = _count_anew(session, claim.edition, claim.batch)
@@ -280,7 +280,7 @@ def put_in_flight(session: Session, claim: Claim, *, actor: Actor, now: datetime
         return None
     session.add(
         Attempt(
-            id=attempt,
+            id=claim.attempt,
             edition=claim.edition,
             batch=claim.batch,
             fence=claim.fence,
@@ -299,11 +299,11 @@ def put_in_flight(session: Session, claim: Claim, *, actor: Actor, now: datetime
         "batch in flight",
         claim.edition,
         claim.batch,
-        attempt=attempt,
+        attempt=claim.attempt,
         people=people,
         dropped=len(dropped),
     )
-    return Flight(claim, attempt, people, dropped)
+    return Flight(claim, people, dropped)
 
 
 def record_answer(session: Session, flight: Flight, receipt: Receipt, *, actor: Actor, now: datetime) -> bool:
@@ -369,7 +369,7 @@ def _settle_people(
         apart.setdefault((plan.state_of_person(answer.outcome), answer.reason), []).append(subscriber)
     # Who is uncertain because of another attempt was not in this one, and stays so whatever became of it.
     of_this_attempt = and_(Delivery.state == DeliveryState.UNCERTAIN, Delivery.attempt == flight.attempt)
-    still = and_(_in_batch(edition, number), or_(Delivery.state == DeliveryState.PLANNED, of_this_attempt))
+    still = and_(in_batch(edition, number), or_(Delivery.state == DeliveryState.PLANNED, of_this_attempt))
     for (state, reason), people in apart.items():
         if state is None:
             if outcome.people is not None:
@@ -387,7 +387,7 @@ def _settle_people(
     if outcome.split or settled_some:
         planned = session.scalars(
             select(Delivery.subscriber)
-            .where(_in_batch(edition, number), Delivery.state == DeliveryState.PLANNED)
+            .where(in_batch(edition, number), Delivery.state == DeliveryState.PLANNED)
             .order_by(Delivery.subscriber)
         ).all()
         # A batch whose people are partly settled keeps those alone; one that was too large keeps its first half.
@@ -483,7 +483,7 @@ def mark_stale(
             if idempotent:
                 _set_batch(session, edition, number, BatchState.IN_FLIGHT, BatchState.PLANNED)
             else:
-                planned = and_(_in_batch(edition, number), Delivery.state == DeliveryState.PLANNED)
+                planned = and_(in_batch(edition, number), Delivery.state == DeliveryState.PLANNED)
                 _set_people(session, planned, DeliveryState.UNCERTAIN, attempt, "no answer came")
                 _set_batch(session, edition, number, BatchState.IN_FLIGHT, BatchState.UNCERTAIN)
                 _count_anew(session, edition, number)
@@ -497,7 +497,7 @@ def settle_uncertain(
     """A named person says what became of an uncertain batch, or that it goes out again; raises Refused otherwise."""
     require(actor.person, Act.STEER)
     send = get_send(session, edition)
-    uncertain = and_(_in_batch(send.edition, batch), Delivery.state == DeliveryState.UNCERTAIN)
+    uncertain = and_(in_batch(send.edition, batch), Delivery.state == DeliveryState.UNCERTAIN)
     row = session.scalar(
         select(Batch).where(_is(send.edition, batch)).with_for_update().execution_options(populate_existing=True)
     )
@@ -639,7 +639,7 @@ def _drop_who_may_not(session: Session, claim: Claim) -> frozenset[int]:
     state = DeliveryState.UNCERTAIN if in_doubt else DeliveryState.LEFT_OUT
     dropped = session.scalars(
         update(Delivery)
-        .where(_in_batch(claim.edition, claim.batch), Delivery.state == DeliveryState.PLANNED, may_not)
+        .where(in_batch(claim.edition, claim.batch), Delivery.state == DeliveryState.PLANNED, may_not)
         .values(state=state, reason=reason, attempt=in_doubt)
         .returning(Delivery.subscriber)
         .execution_options(synchronize_session=False)
@@ -670,7 +670,7 @@ def _cut_off(session: Session, edition: int, number: int, people: Collection[int
     )
     session.execute(
         update(Delivery)
-        .where(_in_batch(edition, number), Delivery.subscriber.in_(people))
+        .where(in_batch(edition, number), Delivery.subscriber.in_(people))
         .values(batch=new - 1)
         .execution_options(synchronize_session=False)
     )
@@ -680,7 +680,7 @@ def _count_anew(session: Session, edition: int, number: int) -> Mapping[Delivery
     """Set the counters of a batch from its deliveries; gives the counts, zero for what there is none of."""
     counts = dict.fromkeys(DeliveryState, 0)
     rows = session.execute(
-        select(Delivery.state, func.count()).where(_in_batch(edition, number)).group_by(Delivery.state)
+        select(Delivery.state, func.count()).where(in_batch(edition, number)).group_by(Delivery.state)
     )
     counts.update(rows.all())
     waiting = counts[DeliveryState.PLANNED]
@@ -766,10 +766,6 @@ def _locked(session: Session, edition: int) -> Send:
 
 def _is(edition: int, number: Any) -> ColumnElement[bool]:
     return and_(Batch.edition == edition, Batch.number == number)
-
-
-def _in_batch(edition: int, number: int) -> ColumnElement[bool]:
-    return and_(Delivery.edition == edition, Delivery.batch == number)
 
 
 def _audit(session: Session, actor: Actor, now: datetime, action: str, send: Send, **details: str | int) -> None:

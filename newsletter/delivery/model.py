@@ -121,23 +121,31 @@ class ContentChanged(Refused):
 
 @dataclass(frozen=True)
 class Claim:
-    """A batch that one worker may build; `fence` tells its claim from every other of the same batch."""
+    """A batch that one worker may build; `fence` tells its claim from every other of the same batch.
+
+    `attempt` is the name that its attempt will have, so that it can stand in the request from the start.
+    """
 
     edition: int
     batch: int
     fence: int
     variant: Variant
     lease_until: datetime
+    attempt: str
 
 
 @dataclass(frozen=True)
 class Flight:
-    """A batch that was committed as in flight: its attempt, and who was dropped from it in the same commit."""
+    """A batch that was committed as in flight, as its attempt, and who was dropped from it in the same commit."""
 
     claim: Claim
-    attempt: str
     people: int
     dropped: frozenset[int]
+
+    @property
+    def attempt(self) -> str:
+        """The name of the attempt."""
+        return self.claim.attempt
 
 
 class Verdict(StrEnum):
