@@ -30,7 +30,6 @@ from pathlib import Path
 
 from sqlalchemy import insert
 
-from newsletter.migrations.steps import upgrade
 from newsletter.clock import SystemClock
 from newsletter.database.audit import SHELL, Source
 from newsletter.database.session import open_database
@@ -40,6 +39,7 @@ from newsletter.delivery.worker import Worker
 from newsletter.editions import actions as editions
 from newsletter.editions.freeze import freeze_edition
 from newsletter.editions.queries import list_editions
+from newsletter.migrations.steps import upgrade
 from newsletter.providers.sendgrid.transport import SendGridTransport
 from newsletter.schedule import jobs
 from newsletter.schedule.runner import make_rules
