@@ -34,7 +34,21 @@ STAFF = (
     (REVIEWER, "Dr Tomas Okafor", ("reviewer",)),
     (MANAGER, "Robin Lee", ("manager",)),
 )
-READERS = ("ana@example.org", "bashir@example.org", "chloe@example.org")
+READERS = """\
+address,language,topics,text_only
+ana@example.org,en,chronic-pain,no
+bashir@example.org,en,chronic-pain;sleep,no
+chloe@example.org,en,,no
+dmitri@example.org,en,chronic-pain,yes
+elif@example.org,en,chronic-pain,no
+farah@example.org,en,chronic-pain;stress,no
+goran@example.org,en,sleep,no
+hana@example.org,fr,chronic-pain,no
+ivo@example.org,en,chronic-pain,no
+kofi@example.org,en,chronic-pain,no
+lena@example.org,en,chronic-pain,no
+"""
+PENDING, LEFT, SUPPRESSED = "julia@example.org", "kofi@example.org", "lena@example.org"
 PATIENCE = 60
 """Seconds until the demo says that something is wrong; a send to a few readers takes one or two."""
 
@@ -51,20 +65,32 @@ def demo(
     port: Annotated[int, typer.Option("--port", min=1, max=65535, help="Where the page to read them is.")] = 8000,
 ) -> None:
     """Show the whole way: a month is checked, approved by a second person, scheduled, sent, and read."""
-    from newsletter.cli.serve import refuse_taken_port
+    from newsletter.cli.serve import free_port, refuse_taken_port
 
     if not once:
         refuse_taken_port("127.0.0.1", port)
-    shell = _Shell(FOLDER.absolute(), port)
+    shell = _Shell(FOLDER.absolute(), port, free_port())
     _set_up(shell)
-    if shell.ask("editions", "list"):
-        say(f"\n{EDITION} was submitted by an earlier demo. Nothing is sent twice: it is only brought to its end.")
-    else:
-        _approve_and_schedule(shell)
+    double = shell.start("sendgrid-double", "--port", str(shell.double_port), "--record", str(shell.record))
+    try:
+        if shell.ask("editions", "list"):
+            say(f"\n{EDITION} was submitted by an earlier demo. Nothing is sent twice: it is only brought to its end.")
+        else:
+            _approve_and_schedule(shell)
+        _send_and_show(shell, once, port)
+    finally:
+        double.send_signal(signal.SIGINT)
+        double.wait()
+    say(f"\nThe workspace of the demo is {FOLDER}; delete it to begin anew.")
+
+
+def _send_and_show(shell: _Shell, once: bool, port: int) -> None:
     serving = shell.start("scheduler" if once else "serve", *([] if once else ["--port", str(port)]))
     try:
         _wait_until_sent(shell, serving)
-        shell.run("status", EDITION)
+        shell.run("status", EDITION, "--people")
+        requests = [line for line in shell.record.read_text().splitlines() if '"accepted":true' in line]
+        say(f"\nThe double of SendGrid has accepted {len(requests)} requests for this workspace, in all its demos.")
         if not once:
             say(f"\nRead the mails as their readers do: http://127.0.0.1:{port}/studio/inbox\nEnd with Ctrl-C.")
             serving.wait()
@@ -73,7 +99,6 @@ def demo(
     finally:
         serving.send_signal(signal.SIGINT)
         serving.wait()
-    say(f"\nThe workspace of the demo is {FOLDER}; delete it to begin anew.")
 
 
 def _set_up(shell: _Shell) -> None:
@@ -84,8 +109,13 @@ def _set_up(shell: _Shell) -> None:
             by = ["--as", AUTHOR] if email != AUTHOR else []
             shell.run("staff", "add", email, "--name", name, *(w for role in roles for w in ("--role", role)), *by)
     if not shell.ask("subscribers", "list"):
-        for address in READERS:
-            shell.run("subscribers", "add", address, "--consent-source", "made up for the demo")
+        file = shell.workspace / "var" / "readers.csv"
+        file.parent.mkdir(exist_ok=True)
+        file.write_text(READERS)
+        shell.run("subscribers", "import", str(FOLDER / "var" / file.name), "--consent-source", "made up for the demo")
+        shell.run("subscribers", "add", PENDING, "--pending", "--consent-source", "sign-up page")
+        shell.run("subscribers", "unsubscribe", LEFT)
+        shell.run("subscribers", "suppress", SUPPRESSED, "--reason", "made up for the demo")
 
 
 def _approve_and_schedule(shell: _Shell) -> None:
@@ -111,12 +141,17 @@ def _wait_until_sent(shell: _Shell, serving: subprocess.Popen[bytes]) -> None:
 class _Shell:
     """Types commands in the demo's workspace, as a person would."""
 
-    def __init__(self, workspace: Path, port: int) -> None:
+    def __init__(self, workspace: Path, port: int, double_port: int) -> None:
         self.workspace = workspace
+        self.double_port = double_port
+        self.record = workspace / "var" / "requests.jsonl"
         self._environment = {
             **{name: value for name, value in os.environ.items() if not name.startswith("NEWSLETTER_")},
             "NEWSLETTER_WORKSPACE": str(workspace),
             "NEWSLETTER_BASE_URL": f"http://127.0.0.1:{port}",
+            "NEWSLETTER_TRANSPORT": "sendgrid",
+            "NEWSLETTER_SENDGRID_HOST": f"http://127.0.0.1:{double_port}",
+            "NEWSLETTER_SENDGRID_API_KEY": "SG.double",
         }
 
     def run(self, *words: str) -> None:

@@ -80,3 +80,13 @@ def refuse_taken_port(host: str, port: int) -> None:
             probe.bind((host, port))
         except OSError as error:
             raise Refused(f"Cannot listen on {host}:{port} ({error.strerror}). Choose another with --port.") from None
+
+
+def free_port() -> int:
+    """A port of this machine on which nothing listens."""
+    import socket
+
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port

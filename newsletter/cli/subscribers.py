@@ -1,4 +1,4 @@
-"""Commands for readers: subscribers add, import, list, show, unsubscribe."""
+"""Commands for readers: subscribers add, import, list, show, unsubscribe, suppress."""
 
 from __future__ import annotations
 
@@ -104,8 +104,10 @@ def import_(
             now=SystemClock().now(),
         )
     if json:
-        say_json(vars(done))
+        say_json({**vars(done), "columns_not_read": sheet.dropped})
     else:
+        if sheet.dropped:
+            say(f"Columns that were not read: {', '.join(sheet.dropped)}.")
         say(f"Added {done.added}. Already here, and not changed: {done.already_here}.")
 
 
@@ -174,6 +176,38 @@ def unsubscribe(
         say_json({"left": left})
     else:
         say(f"{address} gets no more newsletters." if left else f"{address} had left already; nothing was changed.")
+
+
+@app.command()
+def suppress(
+    address: Annotated[str, typer.Argument(help="The e-mail address, of a reader or of nobody here.")],
+    reason: Annotated[str, typer.Option("--reason", help="Why it must not be mailed, for the record.")],
+    json: Json = False,
+) -> None:
+    """Never mail an address again, by whatever way it comes back."""
+    from newsletter.clock import SystemClock
+    from newsletter.database.audit import SHELL
+    from newsletter.subscribers import actions
+    from newsletter.subscribers.address import check_address
+    from newsletter.subscribers.model import SuppressionReason
+    from newsletter.wiring import suppression_key
+
+    settings = load_settings()
+    checked = check_address(address)
+    with opened(settings) as database, database.write() as session:
+        added = actions.suppress(
+            session,
+            checked,
+            reason=SuppressionReason.STAFF,
+            source=reason,
+            suppression_key=suppression_key(settings),
+            actor=SHELL,
+            now=SystemClock().now(),
+        )
+    if json:
+        say_json({"suppressed": added})
+    else:
+        say(f"{checked} is never mailed again." if added else f"{checked} was suppressed already; nothing was changed.")
 
 
 def _as_json(row: Subscriber) -> dict[str, object]:

@@ -16,11 +16,19 @@ class AddressRefused(Refused):
 
 
 def check_address(text: str) -> str:
-    """An address without surrounding space; raises AddressRefused that says what is wrong with it."""
+    """An address as typed, its domain as it stands in DNS; raises AddressRefused that says what is wrong with it.
+
+    Letters beyond ASCII before the @ need SMTPUTF8 on the whole way (RFC 6531), which SendGrid and most others lack.
+    """
     try:
-        return validate_email(text.strip(), check_deliverability=False, test_environment=True).normalized
+        found = validate_email(text.strip(), check_deliverability=False, test_environment=True)
     except EmailNotValidError as error:
         raise AddressRefused(f"`{text.strip()}` is not an e-mail address. {error}") from None
+    if not found.local_part.isascii():
+        raise AddressRefused(
+            f"`{text.strip()}` cannot be reached: before the @, most mail services take plain letters only."
+        )
+    return f"{found.local_part}@{found.ascii_domain}"
 
 
 def address_key(address: str) -> str:

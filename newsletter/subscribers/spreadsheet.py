@@ -1,7 +1,7 @@
 """A CSV file of people as values: rows and their faults, nothing written.
 
 The first line names the columns: `address` (or `email`), and if wanted `language`, `topics` (apart by `;` or spaces)
-and `text_only` (yes or no). Other columns are refused, so that no names or notes come in by accident.
+and `text_only` (yes or no). Other columns are not read and are named, so that no names or notes come in by accident.
 """
 
 from __future__ import annotations
@@ -24,10 +24,11 @@ _YES_OR_NO = {"yes": True, "true": True, "1": True, "no": False, "false": False,
 
 @dataclass(frozen=True)
 class Sheet:
-    """What a file says: the people in it, each once, and everything that is wrong with it."""
+    """What a file says: the people in it, each once, all that is wrong with it, and the columns that were not read."""
 
     people: tuple[NewSubscriber, ...]
     faults: tuple[Fault, ...]
+    dropped: tuple[str, ...] = ()
 
 
 def read_sheet(content: bytes, name: str, *, language: str, topics: Collection[str]) -> Sheet:
@@ -52,11 +53,9 @@ def _read_rows(rows: csv._reader, name: str, language: str, topics: Collection[s
         return Sheet(
             (), (Fault(name, 1, "", problem, "Name the columns in the first line, such as address,language."),)
         )
-    if None in columns:
-        extra = titles[columns.index(None)]
-        remedy = f"Remove the column. Known are: {', '.join(dict.fromkeys(_COLUMNS.values()))}."
-        return Sheet((), (Fault(name, 1, extra, "is not a column that is kept.", remedy),))
-    if len(set(columns)) < len(columns):
+    dropped = tuple(title for title, column in zip(titles, columns, strict=True) if column is None and title)
+    kept = [column for column in columns if column]
+    if len(set(kept)) < len(kept):
         return Sheet((), (Fault(name, 1, "", "names one column twice.", "Keep one of them."),))
     people: dict[str, NewSubscriber] = {}
     faults: list[Fault] = []
@@ -71,7 +70,7 @@ def _read_rows(rows: csv._reader, name: str, language: str, topics: Collection[s
                 )
             )
             continue
-        cells = {str(column): cell.strip() for column, cell in zip(columns, row, strict=True)}
+        cells = {column: cell.strip() for column, cell in zip(columns, row, strict=True) if column}
         chosen = tuple(cells.get("topics", "").replace(";", " ").split())
         try:
             address = check_address(cells["address"])
@@ -91,4 +90,4 @@ def _read_rows(rows: csv._reader, name: str, language: str, topics: Collection[s
             continue
         person = NewSubscriber(address, cells.get("language") or language, chosen, text_only)
         people.setdefault(address_key(address), person)
-    return Sheet(tuple(people.values()), tuple(faults))
+    return Sheet(tuple(people.values()), tuple(faults), dropped)

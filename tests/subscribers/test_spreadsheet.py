@@ -44,7 +44,6 @@ def test_files_of_no_use_are_told_in_one_fault() -> None:
     for content in (
         b"",
         b"name\nAnn\n",
-        b"address,notes\na@example.org,x\n",
         b"address,email\n",
         b"\xff\xfe\x00",
         b'address\n"a',
@@ -60,3 +59,16 @@ def test_no_content_is_answered_with_a_crash(rows: list[list[str]]) -> None:
     csv.writer(out).writerows([["address", "topics"], *rows])
     sheet = _read(out.getvalue().encode("utf-8", "replace"))
     assert len(sheet.people) + len(sheet.faults) <= len(rows) + 1
+
+
+def test_columns_that_are_not_for_us_are_named_and_not_read() -> None:
+    sheet = _read(b"First name,Email,Diagnosis\nAnn,a@example.org,a secret\n")
+    assert [person.address for person in sheet.people] == ["a@example.org"]
+    assert sheet.dropped == ("first name", "diagnosis")
+    assert "secret" not in repr(sheet)
+
+
+def test_addresses_are_kept_in_a_form_that_every_mail_service_takes() -> None:
+    sheet = _read("email\nann@bücher.example\ngrüße@example.org\n".encode())
+    assert [person.address for person in sheet.people] == ["ann@xn--bcher-kva.example"]
+    assert "plain letters" in sheet.faults[0].problem

@@ -60,8 +60,15 @@ class SendGridTransport:
         try:
             return self._answer(connection, batch, deadline)
         except (OSError, http.client.HTTPException) as error:
-            self._close()
+            self.close()
             return Receipt(Outcome.UNCERTAIN, f"the batch had left and SendGrid gave no clear answer: {_plain(error)}.")
+
+    def close(self) -> None:
+        """Close this thread's connection; the next batch opens another."""
+        kept: http.client.HTTPConnection | None = getattr(self._kept, "connection", None)
+        if kept is not None:
+            kept.close()
+        self._kept.connection = None
 
     def _answer(self, connection: http.client.HTTPConnection, batch: OutgoingBatch, deadline: float) -> Receipt:
         left = deadline - time.monotonic()
@@ -70,7 +77,7 @@ class SendGridTransport:
         response = connection.getresponse()
         body = response.read(ANSWER_LIMIT)
         if response.will_close or not response.isclosed():
-            self._close()
+            self.close()
         else:
             self._kept.since = time.monotonic()
         return read_answer(batch, response.status, dict(response.getheaders()), body, self._clock.now())
@@ -84,7 +91,7 @@ class SendGridTransport:
             receipt = self._answer(connection, batch, min(deadline, time.monotonic() + 2))
         except (OSError, http.client.HTTPException):
             receipt = None
-        self._close()
+        self.close()
         return receipt if receipt and receipt.outcome not in (Outcome.ACCEPTED, Outcome.UNCERTAIN) else None
 
     def _connection(self) -> http.client.HTTPConnection:
@@ -94,7 +101,7 @@ class SendGridTransport:
             if idle < KEPT_FOR and not select.select([kept.sock], [], [], 0)[0]:
                 kept.sock.settimeout(TIMEOUT)
                 return kept
-            self._close()
+            self.close()
         host, port = self._where
         fresh = (
             http.client.HTTPSConnection(host, port, timeout=TIMEOUT, context=self._tls)
@@ -104,12 +111,6 @@ class SendGridTransport:
         fresh.connect()
         self._kept.connection, self._kept.since = fresh, time.monotonic()
         return fresh
-
-    def _close(self) -> None:
-        kept: http.client.HTTPConnection | None = getattr(self._kept, "connection", None)
-        if kept is not None:
-            kept.close()
-        self._kept.connection = None
 
 
 def _plain(error: Exception) -> str:

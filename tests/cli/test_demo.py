@@ -1,0 +1,46 @@
+"""The demo: the whole way in one command, and a second time without anything sent twice."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from newsletter.cli.demo import FOLDER, LEFT, PENDING, SUPPRESSED
+from newsletter.providers.mailbox import list_mails
+from newsletter.sendgrid_double.record import read_record
+from tests.node import ROOT
+
+RECEIVING = {f"{name}@example.org" for name in ("ana", "bashir", "chloe", "dmitri", "elif", "farah", "ivo")}
+
+
+def run_demo(folder: Path) -> str:
+    done = subprocess.run(
+        [sys.executable, "-m", "newsletter", "demo", "--once"],
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def test_the_month_reaches_those_who_asked_for_it_once(tmp_path: Path) -> None:
+    told = run_demo(tmp_path)
+    mailbox = tmp_path / FOLDER / "var" / "mailbox"
+    record = tmp_path / FOLDER / "var" / "requests.jsonl"
+    recipients = [mail.recipient for mail in list_mails(mailbox)]
+    assert sorted(recipients) == sorted(RECEIVING)
+    for address, reason in ((PENDING, "not confirmed"), (LEFT, "left"), (SUPPRESSED, "suppressed")):
+        assert any(address in line and f"({reason})" in line for line in told.splitlines())
+    accepted = [entry for entry in read_record(record) if entry.accepted]
+    # One request for those who read HTML, one for those who read text.
+    assert sorted(len(entry.people) for entry in accepted) == [1, 6]
+
+    again = run_demo(tmp_path)
+    assert "Nothing is sent twice" in again
+    assert len(list_mails(mailbox)) == len(RECEIVING)
+    assert len([entry for entry in read_record(record) if entry.accepted]) == 2
