@@ -207,7 +207,8 @@ def status(
     json: Json = False,
 ) -> None:
     """Show where editions stand: what waits for whom, what is scheduled, and how far a send is."""
-    from newsletter.delivery.queries import get_progress, list_deliveries, list_uncertain
+    from newsletter.clock import in_clinic_time
+    from newsletter.delivery.queries import find_trouble, get_progress, list_deliveries, list_uncertain
     from newsletter.editions.model import OPEN, EditionState
     from newsletter.editions.queries import get_edition, list_editions
     from newsletter.errors import Refused
@@ -222,6 +223,7 @@ def status(
             rows = [row for row in list_editions(session) if row.state in OPEN | {EditionState.SENDING}]
         sending = [row.id for row in rows if row.state is EditionState.SENDING]
         sends = {name: get_progress(session, name) for name in sending}
+        troubles = {name: find_trouble(session, name) for name in sending if sends[name].planned}
         uncertain = {name: list_uncertain(session, name) for name in sending if sends[name].uncertain}
         deliveries = [vars(one) for one in list_deliveries(session, edition)] if people and sending else []
     if json:
@@ -232,6 +234,9 @@ def status(
         say(_line(row, settings))
         if row.id in sends:
             _say_progress(sends[row.id])
+            if trouble := troubles.get(row.id):
+                assert trouble.answered_at is not None
+                say(f"  Last answer, {in_clinic_time(trouble.answered_at, settings.clinic.zone)}: {trouble.answer}")
             _say_uncertain(row.id, uncertain.get(row.id, ()), settings)
     for one in deliveries:
         why = f" ({one['reason']})" if one["reason"] else ""

@@ -19,7 +19,9 @@ if TYPE_CHECKING:
 As = Annotated[
     str,
     typer.Option(
-        "--as", metavar="EMAIL", help="Who you are: your address among the staff. Needless where only one person may."
+        "--as",
+        metavar="EMAIL",
+        help="Who you are: your address among the staff. Needless where it is only one person's job.",
     ),
 ]
 
@@ -48,7 +50,7 @@ def opened(settings: Settings) -> Iterator[Database]:
 
 
 def who_acts(session: Session, email: str, act: Act) -> StaffActor:
-    """The member of staff that somebody at the shell says they are; said nothing, the only one who may do this.
+    """The member of staff that somebody at the shell says they are; said nothing, the only one whose job it is.
 
     Raises NotFound for an address that is not of the staff, Refused when nothing is said and several may.
     """
@@ -60,11 +62,13 @@ def who_acts(session: Session, email: str, act: Act) -> StaffActor:
 
     if email:
         return acting(get_person(session, email), Source.SHELL)
-    able = [person for person in list_people(session) if person.roles & MAY[act]]
-    if len(able) == 1:
-        return acting(able[0], Source.SHELL)
+    able = [person for person in list_people(session) if not person.roles.isdisjoint(MAY[act])]
+    # Where an author, a reviewer and a manager may all submit, it is the author's job.
+    usual = [person for person in able if MAY[act][0] in person.roles] or able
+    if len(usual) == 1:
+        return acting(usual[0], Source.SHELL)
     if able:
         raise Refused(f"Say who you are: --as EMAIL. These may {act.value}: {', '.join(p.email for p in able)}.")
     raise Refused(
-        f"Nobody may {act.value} yet. Give somebody the role: newsletter staff add EMAIL --role {min(MAY[act])}"
+        f"Nobody may {act.value} yet. Give somebody the role: newsletter staff add EMAIL --role {MAY[act][0]}"
     )

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from datetime import datetime
 
-from sqlalchemy import ColumnElement, Select, and_, func, or_, select
+from sqlalchemy import Select, func, select
 from sqlalchemy.orm import Session
 
+from newsletter.delivery import statements
 from newsletter.delivery.model import BatchState, DeliveryState, PersonInSend, Progress, SendState
 from newsletter.delivery.tables import Attempt, Batch, Delivery, Send
 from newsletter.editions.tables import Edition
@@ -32,39 +33,10 @@ def list_sends(session: Session, *states: SendState) -> Sequence[Send]:
     return session.scalars(statement.where(Send.state.in_(states)) if states else statement).all()
 
 
-def find_next_batch(session: Session, now: datetime) -> Batch | None:
-    """The next batch that may be claimed, kept from other workers until the transaction ends."""
-    return session.scalar(
-        select(Batch)
-        .join(Send, Send.edition == Batch.edition)
-        .where(
-            Send.state == SendState.RUNNING,
-            Batch.state == BatchState.PLANNED,
-            or_(Batch.not_before.is_(None), Batch.not_before <= now),
-        )
-        .order_by(Send.opened_at, Batch.edition, Batch.number)
-        .limit(1)
-        .with_for_update(of=Batch, skip_locked=True)
-        .execution_options(populate_existing=True)
-    )
-
-
-def in_batch(edition: int, number: int) -> ColumnElement[bool]:
-    """Whether a delivery is in a batch."""
-    # SQLite takes two equations to be worth no more than the first, and reads the whole edition for each batch. A range
-    # makes it take the index.
-    return and_(Delivery.edition == edition, Delivery.batch.between(number, number))
-
-
 def list_recipients(session: Session, edition: int, batch: int) -> list[Recipient]:
     """The people of a batch whose delivery is still planned."""
-    rows = session.execute(
-        select(Subscriber.number, Subscriber.address)
-        .join(Delivery, Delivery.subscriber == Subscriber.number)
-        .where(in_batch(edition, batch), Delivery.state == DeliveryState.PLANNED)
-        .order_by(Subscriber.number)
-    )
-    return [Recipient(number, address) for number, address in rows if address is not None]
+    rows = session.execute(statements.LIST_RECIPIENTS, {"in_edition": edition, "in_batch": batch})
+    return [Recipient(number, address) for number, address in rows]
 
 
 def list_uncertain(session: Session, edition: str) -> Sequence[tuple[Batch, Attempt]]:
@@ -76,6 +48,17 @@ def list_uncertain(session: Session, edition: str) -> Sequence[tuple[Batch, Atte
         .order_by(Batch.number)
     )
     return [(batch, attempt) for batch, attempt in rows]
+
+
+def find_trouble(session: Session, edition: str) -> Attempt | None:
+    """The newest attempt of a send that was answered and not accepted, while something still waits to go."""
+    send = get_send(session, edition)
+    return session.scalars(
+        select(Attempt)
+        .join(Batch, Batch.attempt == Attempt.id)
+        .where(Attempt.edition == send.edition, Attempt.answer != "", Batch.state == BatchState.PLANNED)
+        .order_by(Attempt.answered_at.desc())
+    ).first()
 
 
 def list_deliveries(session: Session, edition: str) -> Iterator[PersonInSend]:

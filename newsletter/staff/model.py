@@ -33,10 +33,10 @@ def acting(person: Person, source: Source) -> StaffActor:
 
 def require(person: Person, act: Act) -> None:
     """Raise Refused when none of a person's roles may do this."""
-    if not person.roles & MAY[act]:
-        need = " or ".join(sorted(role.value for role in MAY[act]))
+    if person.roles.isdisjoint(MAY[act]):
+        need = " or ".join(MAY[act])
         has = ", ".join(sorted(role.value for role in person.roles)) or "no role"
         raise Refused(
             f"{person.email} ({has}) may not {act.value}; that takes a {need}. "
-            f"An administrator can give that role: newsletter staff add {person.email} --role {min(MAY[act])}"
+            f"An administrator can give that role: newsletter staff add {person.email} --role {MAY[act][0]}"
         )

@@ -25,11 +25,12 @@ class Act(StrEnum):
     PEOPLE = "add or remove staff"
 
 
-MAY: Mapping[Act, frozenset[Role]] = {
-    Act.SUBMIT: frozenset({Role.AUTHOR, Role.REVIEWER, Role.MANAGER}),
-    Act.REVIEW: frozenset({Role.REVIEWER}),
-    Act.SCHEDULE: frozenset({Role.MANAGER}),
+MAY: Mapping[Act, tuple[Role, ...]] = {
+    Act.SUBMIT: (Role.AUTHOR, Role.REVIEWER, Role.MANAGER),
+    Act.REVIEW: (Role.REVIEWER,),
+    Act.SCHEDULE: (Role.MANAGER,),
     # Whoever watches the machine must be able to stop it.
-    Act.STEER: frozenset({Role.MANAGER, Role.ADMINISTRATOR}),
-    Act.PEOPLE: frozenset({Role.ADMINISTRATOR}),
+    Act.STEER: (Role.MANAGER, Role.ADMINISTRATOR),
+    Act.PEOPLE: (Role.ADMINISTRATOR,),
 }
+"""Which roles may do what; the first is the one whose job it is."""
