@@ -12,6 +12,7 @@ import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from stat import S_ISREG
 from typing import Any, TypeVar
 
 import yaml
@@ -71,7 +72,8 @@ class Tree:
 
 def spell_place(place: Place) -> str:
     """A place as people read it, counted from 1: `mailings[2].items[1].title`."""
-    return "".join(f"[{part + 1}]" if isinstance(part, int) else f".{part}" for part in place).removeprefix(".")
+    named = (part for part in place if part != "[key]")  # so Pydantic calls the name of an entry
+    return "".join(f"[{part + 1}]" if isinstance(part, int) else f".{part}" for part in named).removeprefix(".")
 
 
 def read_text(path: Path, name: str) -> str:
@@ -80,13 +82,14 @@ def read_text(path: Path, name: str) -> str:
     `name` is how the file is called in a fault: its path within the workspace.
     """
     try:
-        if path.stat().st_size > TEXT_LIMIT:
+        kind = path.stat()
+        if not S_ISREG(kind.st_mode):
+            raise _fault(name, "is a folder or a device, not a file.", "Put the file itself in its place.")
+        if kind.st_size > TEXT_LIMIT:
             raise _fault(name, "is larger than 1 MB.", "Is it the right file? Keep only the text in it.")
         content = path.read_bytes()
     except FileNotFoundError:
         raise _fault(name, "is not there.", "Check the name, or write the file.") from None
-    except IsADirectoryError:
-        raise _fault(name, "is a folder, not a file.", "Name the file in it.") from None
     except OSError as error:
         raise _fault(name, f"cannot be read ({error.strerror}).", "Check who may read it.") from None
     return decode_text(content, name)
@@ -124,14 +127,33 @@ def read_yaml(text: str, name: str, *, first_line: int = 1) -> Tree:
         return _Composer(name, first_line, events).document()
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
+        tab = mark and "".join(text.split("\n")[mark.line : mark.line + 1])[mark.column :].startswith("\t")
+        problem = "tab character" if tab else f"{error.context}, {error.problem}"
+        words = next((words for sign, *words in _YAML_WORDS if sign in problem), None) or (
+            "cannot be read here.",
+            "Look at this line and the one above: indentation, a colon without a space, or a quotation mark left open.",
+        )
+        raise _fault(name, *words, line=first_line + (mark.line if mark else 0)) from None
+    except yaml.YAMLError:
         raise _fault(
-            name,
-            f"is not valid YAML: {error.problem or error.context}.",
-            "Look at this line and the one above: indentation, a colon without a space, or a quote left open.",
-            line=first_line + (mark.line if mark else 0),
+            name, "holds characters that no text should have.", "Paste the text again as plain text."
         ) from None
-    except yaml.YAMLError as error:
-        raise _fault(name, f"is not valid YAML: {error}.", "Paste the text again as plain text.") from None
+
+
+_YAML_WORDS = (
+    ("tab character", "has a tab, which cannot stand here.", "Use spaces."),
+    (
+        "mapping values are not allowed",
+        "has a colon too many, or is indented too far.",
+        'Put quotes around a text with a colon: "Pain: a story".',
+    ),
+    ("quoted scalar", "has a quotation mark that is never closed.", "Close it, or remove the one at its beginning."),
+    ("cannot start any token", "has a text that begins with a sign such as @, % or `.", "Put quotes around the text."),
+    ("alias", "has a text that begins with * or &.", "Put quotes around the text."),
+    ("anchor", "has a text that begins with * or &.", "Put quotes around the text."),
+    ("tag", "has a text that begins with !.", "Put quotes around the text."),
+)
+"""What the parser says, and the same in a reader's words."""
 
 
 class _Composer:
@@ -150,17 +172,15 @@ class _Composer:
             if isinstance(event, yaml.DocumentStartEvent):
                 documents += 1
                 if documents > 1:
-                    raise self._refuse(event, "holds more than one YAML document.", "Remove the line `---`.")
+                    raise self._refuse(event, "goes on after a line `---`.", "Remove that line.")
                 value = self._value(next(self.events), ())
         return Tree(self.name, {} if value is None else value, self.lines)
 
     def _value(self, event: Any, place: Place) -> Any:
         if isinstance(event, yaml.AliasEvent) or event.anchor:
-            raise self._refuse(
-                event, "uses an anchor or alias (& or *).", "Write the text out, or put quotes around it."
-            )
+            raise self._refuse(event, "has a text that begins with * or &.", "Put quotes around the text.")
         if event.tag:
-            raise self._refuse(event, f"uses a tag ({event.tag}).", "Remove it, or put quotes around the text.")
+            raise self._refuse(event, "has a text that begins with !.", "Put quotes around the text.")
         if len(place) > DEPTH_LIMIT:
             raise self._refuse(event, "is nested too deeply.", "Look for brackets or dashes that should not be there.")
         self.lines.setdefault(place, self._line(event))
@@ -204,8 +224,9 @@ def split_front_matter(text: str, name: str) -> tuple[Tree, str, int]:
     """
     found = re.match(r"---[ \t]*\n(.*?\n)??---[ \t]*(?:\n|\Z)", text, re.DOTALL)
     if not found:
-        problem = "has no end of its front matter." if text.startswith("---") else "does not begin with front matter."
-        raise _fault(name, problem, "An article begins with `---`, lines such as `title: …`, and `---` again.", line=1)
+        begun = text.startswith("---")
+        problem = "has no second line `---` above its text." if begun else "does not begin with a line `---`."
+        raise _fault(name, problem, "Begin it with `---`, a line `title: …`, and `---` again.", line=1)
     return (
         read_yaml(found[1] or "", name, first_line=2),
         text[found.end() :],
@@ -219,14 +240,16 @@ def read_toml(text: str, name: str) -> Tree:
         value = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         at = re.search(r"\(at line (\d+)", str(error))
-        problem = str(error).partition(" (at ")[0]
-        raise _fault(
-            name,
-            f"is not valid TOML: {problem}.",
-            'Each line is `key = "text"` below its `[section]`.',
-            line=int(at[1]) if at else 0,
-        ) from None
+        raise _fault(name, *_TOML_WORDS, line=int(at[1]) if at else 0) from None
+    except RecursionError:
+        raise _fault(name, *_TOML_WORDS) from None
     return Tree(name, value, _toml_lines(text))
+
+
+_TOML_WORDS = (
+    "cannot be read here.",
+    'Each line is `key = "text"`, with straight quotation marks, and each key stands once below its `[section]`.',
+)
 
 
 def _toml_lines(text: str) -> dict[Place, int]:
@@ -269,11 +292,15 @@ def _words(details: ErrorDetails) -> tuple[str, str]:
         case "extra_forbidden":
             return "is not a known key.", "Check the spelling, or remove the line."
         case "string_type" if details["input"] is None:
-            return "is empty.", "Write something after the colon, or remove the line."
+            return "is empty.", "Write something after the colon, or remove the line if it is not needed."
         case "string_type":
             return "must be text.", "Put the text in quotes."
         case "string_too_short":
-            return "is empty.", "Write something after the colon, or remove the line."
+            return "is empty.", "Write something after the colon, or remove the line if it is not needed."
+        case "string_pattern_mismatch":
+            return f"`{details['input']}` may have small letters, digits and dashes only.", "Write it like ines-varga."
+        case "string_unicode":
+            return "has a damaged letter.", "Write the text again."
         case "string_too_long":
             return f"is longer than {context['max_length']} characters.", "Make it shorter."
         case "too_short":
