@@ -10,6 +10,7 @@ import os
 import re
 from collections.abc import Mapping
 from functools import cached_property
+from io import StringIO
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -17,7 +18,7 @@ from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo
 
 from babel import Locale, UnknownLocaleError
-from dotenv import dotenv_values
+from dotenv.parser import parse_stream
 from email_validator import EmailNotValidError, validate_email
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr
 
@@ -61,8 +62,12 @@ def _hours(text: Any) -> Any:
 
 
 def _base_url(text: str) -> str:
-    parts = urlsplit(text)
-    if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment or parts.username:
+    try:
+        parts = urlsplit(text)
+        plain = parts.port != 0 and parts.hostname and not (parts.query or parts.fragment or parts.username)
+    except ValueError:
+        plain = False
+    if not plain or not re.fullmatch(r"https?://[\w.:/~%\[\]-]+", text):
         raise ValueError(f"`{text}` is not the address of a site. | Write it as https://news.clinic.example.org.")
     return text.rstrip("/")
 
@@ -201,8 +206,8 @@ def find_workspace(start: Path) -> Path:
                 WORKSPACE_FILE,
                 0,
                 "",
-                f"is not in {start} or above.",
-                "Go to your workspace, or make one: newsletter init DIR",
+                f"is neither in {start} nor above it.",
+                "Go to the folder of your newsletter, or make one: newsletter init DIR",
             )
         ]
     )
@@ -227,8 +232,11 @@ def read_settings(workspace: Path, environ: Mapping[str, str] = os.environ) -> S
 def _read_env_file(path: Path) -> dict[str, str]:
     if not path.exists():
         return {}
-    read_text(path, ".env")
-    return {key: value or "" for key, value in dotenv_values(path, interpolate=False).items()}
+    lines = list(parse_stream(StringIO(read_text(path, ".env"))))
+    if broken := [line.original.line for line in lines if line.error]:
+        remedy = "Each line is NAME=value, or begins with #."
+        raise FileFaults(*(Fault(".env", line, "", "cannot be read here.", remedy) for line in broken))
+    return {line.key: line.value or "" for line in lines if line.key}
 
 
 def _variables(values: Mapping[str, str], source: str) -> dict[str, str]:
@@ -245,6 +253,6 @@ def _variables(values: Mapping[str, str], source: str) -> dict[str, str]:
 
 
 def _by_variable(fault: Fault) -> Fault:
-    if fault.file in (".env", "environment") and not fault.field.startswith(PREFIX):
+    if fault.file in (".env", "environment") and fault.field and not fault.field.startswith(PREFIX):
         return Fault(fault.file, 0, PREFIX + fault.field.upper(), fault.problem, fault.remedy)
     return fault

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
-from newsletter.errors import FaultList, NewsletterError
+from newsletter.errors import FaultList, NewsletterError, Refused
 
 if TYPE_CHECKING:
     from newsletter.settings import Settings
@@ -20,9 +20,11 @@ Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON, fo
 
 def load_settings() -> Settings:
     """The settings of the workspace that contains the present folder, or of NEWSLETTER_WORKSPACE."""
-    from newsletter.settings import find_workspace, read_settings
+    from newsletter.settings import WORKSPACE_FILE, find_workspace, read_settings
 
     named = os.environ.get("NEWSLETTER_WORKSPACE")
+    if named and not (Path(named) / WORKSPACE_FILE).is_file():
+        raise Refused(f"NEWSLETTER_WORKSPACE is {named}, where there is no {WORKSPACE_FILE}. Correct or remove it.")
     return read_settings(Path(named).resolve() if named else find_workspace(Path.cwd()))
 
 
