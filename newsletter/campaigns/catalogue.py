@@ -23,4 +23,6 @@ def find_campaign(workspace: Path, name: str) -> Path:
     if len(meant) == 1:
         return meant[0]
     there = ", ".join(f.name for f in meant or folders) or "none yet; `newsletter new` begins one"
-    raise NotFound(f"`{name}` means {'more than one campaign' if meant else 'no campaign'}. Campaigns: {there}.")
+    if meant:
+        raise NotFound(f"Several campaigns begin with `{name}`. Write more of the name: {there}.")
+    raise NotFound(f"There is no campaign `{name}`. Campaigns: {there}.")

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 from urllib.parse import urlsplit
 
 from babel import Locale, UnknownLocaleError
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, Tag
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, RootModel, Tag
 
 from newsletter.campaigns.send_times import SendTime, read_send_time
 
@@ -39,9 +39,11 @@ def _web_address(text: str) -> str:
 
 
 def _inner_path(text: str) -> str:
+    if "\\" in text:
+        raise ValueError(f"`{text}` has a backslash. | Write / between folders: pictures/road.png.")
     path = PurePosixPath(text)
-    if path.is_absolute() or ".." in path.parts or re.search(r"[\\:\x00-\x1f]", text) or text.startswith("~"):
-        raise ValueError(f"`{text}` leads out of the folder. | Name a file inside the folder of the campaign.")
+    if path.is_absolute() or ".." in path.parts or re.search(r"[:\x00-\x1f]", text) or text.startswith("~"):
+        raise ValueError(f"`{text}` leads out of the folder. | Name a file inside the folder.")
     return str(path)
 
 
@@ -203,3 +205,7 @@ class AuthorEntry(Definition):
     role: Line | None = Field(None, description="What they do: Clinical Psychologist.")
     credentials: tuple[Line, ...] = Field((), description="Degrees and registrations.")
     photo: PictureEntry | None = Field(None, description="A portrait, in the folder campaigns/.")
+
+
+class AuthorsFile(RootModel[dict[Slug, AuthorEntry]]):
+    """`authors.yaml`: people by their ids."""

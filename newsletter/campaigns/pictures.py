@@ -21,7 +21,9 @@ def measure_picture(content: bytes) -> tuple[int, int]:
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
             with Image.open(io.BytesIO(content), formats=FORMATS) as image:
                 width, height = image.size
-    except (UnidentifiedImageError, Image.DecompressionBombError, OSError, ValueError, SyntaxError):
+    except Image.DecompressionBombError:
+        raise ValueError("has far too many pixels. | Make it smaller: 1,200 pixels wide is plenty.") from None
+    except (UnidentifiedImageError, OSError, ValueError, SyntaxError):
         raise ValueError("is not a picture that mail can show. | Save it as PNG or JPEG.") from None
     if width * height > PIXEL_LIMIT:
         raise ValueError(f"has {width} × {height} pixels, too many. | Make it smaller: 1,200 pixels wide is plenty.")

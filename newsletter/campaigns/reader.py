@@ -41,31 +41,28 @@ def read_authors(campaigns: Path) -> Mapping[str, model.Author]:
 def _authors(campaigns: Path, faults: list[Fault]) -> Mapping[str, model.Author]:
     path = campaigns / "authors.yaml"
     name = f"{campaigns.name}/authors.yaml"
-    authors: dict[str, model.Author] = {}
     if not path.exists():
-        return authors
+        return {}
     try:
         tree = read_yaml(read_text(path, name), name)
-        if not isinstance(tree.value, dict):
-            raise FileFaults(Fault(name, 1, "", "must list people by id.", "Write `ines-varga:` and their name below."))
+        entries = parse(definition.AuthorsFile, tree).root
     except FileFaults as error:
         faults.extend(error.faults)
-        return authors
-    for key, value in tree.value.items():
-        entry_tree = Tree(name, value, {k[1:]: line for k, line in tree.lines.items() if k[:1] == (key,)})
-        try:
-            entry = parse(definition.AuthorEntry, entry_tree)
-        except FileFaults as error:
-            faults.extend(
-                Fault(f.file, f.line, f"{key}.{f.field}".rstrip("."), f.problem, f.remedy) for f in error.faults
-            )
-            continue
-        photo = _picture(campaigns, campaigns.name, entry.photo, tree, (key, "photo"), faults)
-        authors[key] = model.Author(key, entry.name, entry.role, entry.credentials, photo)
+        return {}
+    authors = {
+        key: model.Author(
+            key,
+            entry.name,
+            entry.role,
+            entry.credentials,
+            read_picture(campaigns, campaigns.name, entry.photo, tree, (key, "photo"), faults),
+        )
+        for key, entry in entries.items()
+    }
     return MappingProxyType(authors)
 
 
-def _picture(
+def read_picture(
     folder: Path,
     folder_name: str,
     entry: definition.PictureEntry | None,
@@ -73,20 +70,22 @@ def _picture(
     place: Place,
     faults: list[Fault],
 ) -> model.Picture | None:
+    """A picture that a file names at a place, found and measured; None, and one more of `faults`, when it is none."""
     if entry is None:
         return None
     path = folder / entry.file
     name = f"{folder_name}/{entry.file}"
     try:
-        if not path.resolve().is_relative_to(folder.resolve()):
-            raise ValueError("leads out of the folder. | Put the picture itself into the folder of the campaign.")
+        if not _is_inside(path, folder):
+            raise ValueError("leads out of the folder. | Put the picture itself into the folder.")
         if not path.is_file():
             raise ValueError("is not there. | Put the picture there, or correct the name.")
         if path.stat().st_size > FILE_LIMIT:
             raise ValueError("is larger than 10 MB. | Make it smaller: 1,200 pixels wide is plenty.")
         width, height = measure_picture(path.read_bytes())
     except (ValueError, OSError) as error:
-        problem, _, remedy = str(error).partition(" | ")
+        words = f"cannot be read ({error.strerror}). | Check who may read it." if isinstance(error, OSError) else error
+        problem, _, remedy = str(words).partition(" | ")
         faults.append(
             Fault(
                 tree.name, tree.line_of((*place, "file")), spell_place((*place, "file")), f"`{name}` {problem}", remedy
@@ -94,6 +93,13 @@ def _picture(
         )
         return None
     return model.Picture(path, name, entry.alt, entry.credit, width, height)
+
+
+def _is_inside(path: Path, folder: Path) -> bool:
+    try:
+        return path.resolve().is_relative_to(folder.resolve())
+    except (OSError, RuntimeError):  # links that lead in a circle
+        return False
 
 
 class _Reading:
@@ -201,16 +207,16 @@ class _Reading:
                 )
 
     def _picture(self, entry: definition.PictureEntry | None, place: Place) -> model.Picture | None:
-        return _picture(self.folder, self.name, entry, self.tree, place, self.faults)
+        return read_picture(self.folder, self.name, entry, self.tree, place, self.faults)
 
     def _article(self, file: str, picture: model.Picture | None, place: Place) -> model.Article | None:
         path = self.folder / file
         name = f"{self.name}/{file}"
-        if not path.resolve().is_relative_to(self.folder.resolve()):
+        if not _is_inside(path, self.folder):
             self._fault(place, f"`{file}` leads out of the folder.", "Put the article itself into the folder.")
             return None
         if not path.is_file():
-            there = ", ".join(sorted(p.name for p in self.folder.glob("*.md"))) or "none"
+            there = ", ".join(sorted(p.name for p in self.folder.glob("*.md") if p.is_file())) or "none"
             self._fault(place, f"there is no article `{file}`.", f"Articles in this folder: {there}.")
             return None
         try:
@@ -239,7 +245,8 @@ class _Reading:
         if key is None:
             return None
         person = self.authors.get(key)
-        if person is None:
+        authors_file = f"{self.folder.parent.name}/authors.yaml"
+        if person is None and not any(fault.file == authors_file for fault in self.faults):
             known = ", ".join(sorted(self.authors)) or "none yet"
             self.faults.append(
                 Fault(

@@ -12,6 +12,7 @@ import re
 import secrets
 import shutil
 import tempfile
+import unicodedata
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from io import StringIO
@@ -19,7 +20,6 @@ from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from pydantic import ValidationError
 from ruamel.yaml import YAML
 
 from newsletter.campaigns import definition
@@ -74,7 +74,7 @@ def write_article(
     `replace` is not set, NotFound for an unknown mailing, and DefinitionFaults when the files have faults.
     """
     campaigns = folder.parent
-    name = f"{make_slug(article.title) or 'article'}.md"
+    name = f"{make_name(article.title) or 'article'}.md"
     path = folder / name
     if path.exists() and not (replace and path.is_file()):
         raise Refused(
@@ -118,17 +118,16 @@ def new_campaign(
     Raises Refused when month or theme cannot be used or the folder is there already.
     """
     theme = " ".join(theme.split())
+    if not theme:
+        raise Refused('The theme is empty. Say what the month is about, in quotes: "Better sleep".')
+    mailing = {"name": "a", "subject": "a", "items": [{"article": "a"}]}
     try:
-        definition.CampaignEntry.model_validate(
-            {"month": month, "theme": theme, "mailings": [{"name": "a", "subject": "a", "items": [{"article": "a"}]}]}
-        )
-    except ValidationError as error:
-        first = error.errors()[0]
-        problem, _, remedy = first["msg"].removeprefix("Value error, ").partition(" | ")
-        raise Refused(f"{first['loc'][0]}: {problem} {remedy}".rstrip()) from None
+        parse(definition.CampaignEntry, Tree("", {"month": month, "theme": theme, "mailings": [mailing]}))
+    except FileFaults as error:
+        raise Refused(" ".join(f"{f.field}: {f.problem} {f.remedy}" for f in error.faults)) from None
     campaigns = workspace / "campaigns"
-    folder = campaigns / f"{month}-{make_slug(theme) or 'theme'}"
-    if folder.exists():
+    folder = campaigns / f"{month}-{make_name(theme) or 'theme'}"
+    if os.path.lexists(folder):
         raise Refused(f"{campaigns.name}/{folder.name} is there already. Choose another theme, or work on that one.")
     notes: list[str] = []
     entry, raw = _read_like(like, notes) if like else (None, {})
@@ -145,7 +144,10 @@ def new_campaign(
     }
     texts |= {folder / starter: _starter_text(at) for at, starter in enumerate(starters)}
     _check_readable(folder, texts, place)
-    folder.mkdir(parents=True)
+    try:
+        folder.mkdir(parents=True)
+    except OSError as error:
+        raise Refused(f"{folder} cannot be made ({error.strerror}). Nothing was changed.") from None
     try:
         _write_all(texts)
     except BaseException:
@@ -158,6 +160,11 @@ def make_slug(text: str) -> str:
     """A text as a name for files and ids: small letters, digits and dashes; empty when nothing of it can stay."""
     plain = re.sub(r"['’]", "", fold(text))
     return re.sub(r"[^a-z0-9]+", "-", plain)[:56].strip("-")
+
+
+def make_name(text: str) -> str:
+    """A text as a name for a file or folder: a slug, or where nothing could stay, the letters of its own script."""
+    return make_slug(text) or re.sub(r"[\W_]+", "-", unicodedata.normalize("NFC", fold(text)))[:40].strip("-")
 
 
 # --- people -----------------------------------------------------------------------------------------------------
@@ -220,8 +227,8 @@ def _article_text(article: ImportedArticle, author_id: str | None) -> str:
 
 def _with_item(text: str, name: str, folder: Path, article: str, mailing: str | None) -> tuple[str, str, Path | None]:
     """campaign.yaml with the article added, the name of its mailing, and the untouched starter that it replaces."""
-    tree = read_yaml(text, f"{name}/campaign.yaml")
     try:
+        tree = read_yaml(text, f"{name}/campaign.yaml")
         entry = parse(definition.CampaignEntry, tree)
     except FileFaults as error:
         raise DefinitionFaults(error.faults) from None
@@ -399,7 +406,7 @@ def _check_readable(folder: Path, texts: Mapping[Path, str], place: Workplace) -
             for path, text in texts.items():
                 (there / path.relative_to(campaigns)).write_bytes(text.encode())
         except (OSError, shutil.Error) as error:
-            raise Refused(f"The campaign cannot be copied to check it ({error}). Nothing was changed.") from None
+            raise Refused(f"{campaigns} cannot be read whole ({error}). Nothing was changed.") from None
         read_campaign(
             there / folder.name, time_zone=place.time_zone, sending_rule=place.sending_rule, topics=place.topics
         )

@@ -106,6 +106,8 @@ def _read(file: Path) -> bytes:
         # One byte more than is allowed is enough to be refused; nobody waits for a film to be read.
         with file.open("rb") as opened:
             return opened.read(FILE_LIMIT + 1)
+    except IsADirectoryError:
+        raise ImportRefused(f"{file} is a folder. Name the file in it.") from None
     except OSError as error:
         raise ImportRefused(f"{file} cannot be read ({error.strerror}). Check its name and where it lies.") from None
 
@@ -132,7 +134,7 @@ def _show(article: ImportedArticle) -> None:
     blocks = [block for block in article.body.strip().split("\n\n") if block]
     headings = [block.lstrip("# ") for block in blocks if block.startswith("#")]
     say(f"Title:      {article.title}")
-    say(f"Text:       {len(blocks) - len(headings)} paragraphs and lists, {len(article.body.split())} words")
+    say(f"Text:       {len(article.body.split())} words; paragraphs and lists: {len(blocks) - len(headings)}")
     if headings:
         say(f"Headings:   {' · '.join(headings)}")
     for at, reference in enumerate(article.references):

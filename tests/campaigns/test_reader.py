@@ -6,6 +6,7 @@ from pathlib import Path
 from zoneinfo import ZoneInfo
 
 import pytest
+from PIL import Image
 
 from newsletter.campaigns.model import Campaign
 from newsletter.campaigns.reader import read_campaign
@@ -98,7 +99,7 @@ def test_a_time_that_cannot_be_is_refused_with_what_to_write(folder: Path, send_
     assert fault.remedy
 
 
-@pytest.mark.parametrize("name", ["../secret.md", "/etc/passwd", "..\\secret.md", "a/../../x.md", "C:\\x.md", "~/x.md"])
+@pytest.mark.parametrize("name", ["../secret.md", "/etc/passwd", "a/../../x.md", "C:/x.md", "~/x.md"])
 def test_no_file_outside_of_the_campaign_is_ever_read(folder: Path, name: str) -> None:
     (folder.parent / "secret.md").write_text(ARTICLE)
     (folder / "campaign.yaml").write_text(CAMPAIGN.replace("sleep.md", f"'{name}'"))
@@ -114,16 +115,56 @@ def test_a_link_that_leads_out_of_the_folder_is_refused(folder: Path) -> None:
     assert "leads out of the folder" in fault.problem
 
 
+def test_links_that_lead_in_a_circle_are_refused(folder: Path) -> None:
+    (folder / "road.png").symlink_to(folder / "road.png")
+    (folder / "sleep.md").unlink()
+    (folder / "sleep.md").symlink_to(folder / "sleep.md")
+    picture = "\n        picture: {file: road.png, alt: A road}"
+    (folder / "campaign.yaml").write_text(CAMPAIGN.replace("sleep.md", f"sleep.md{picture}"))
+    assert [fault.field.rpartition(".")[2] for fault in faults_of(folder)] == ["article", "file"]
+
+
+def test_a_path_as_windows_writes_it_is_refused_with_how_to_write_it(folder: Path) -> None:
+    (folder / "campaign.yaml").write_text(CAMPAIGN.replace("sleep.md", "texts\\sleep.md"))
+    (fault,) = faults_of(folder)
+    assert "backslash" in fault.problem
+    assert "/ between folders" in fault.remedy
+
+
+def test_a_picture_with_far_too_many_pixels_is_not_called_anything_else(folder: Path) -> None:
+    Image.new("1", (20_000, 20_000)).save(folder / "road.png")
+    picture = "\n        picture: {file: road.png, alt: A road}"
+    (folder / "campaign.yaml").write_text(CAMPAIGN.replace("sleep.md", f"sleep.md{picture}"))
+    (fault,) = faults_of(folder)
+    assert "far too many pixels" in fault.problem
+
+
+@pytest.mark.parametrize(
+    "text", ["- a\n", "ines-varga:\n", "ines-varga: {role: x}\n", "Ines Varga: {name: x}\n", "a: [\n"]
+)
+def test_a_broken_authors_file_is_the_only_thing_that_is_told_about_authors(folder: Path, text: str) -> None:
+    (folder.parent / "authors.yaml").write_text(text)
+    (folder / "sleep.md").write_text(ARTICLE.replace("---\n\n", "author: ines-varga\n---\n\n"))
+    (fault,) = faults_of(folder)
+    assert fault.file == "campaigns/authors.yaml"
+
+
+def test_names_that_ids_cannot_have_are_refused_in_plain_words(folder: Path) -> None:
+    (folder / "campaign.yaml").write_text(CAMPAIGN.replace("name: opening", "name: Opening Letter"))
+    (fault,) = faults_of(folder)
+    assert fault.problem == "`Opening Letter` may have small letters, digits and dashes only."
+
+
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("a: &a [x]\nb: [*a, *a]\n", "anchor"),
-        ("month: !!python/object/apply:os.system ['true']\n", "tag"),
-        ("month: [\n", "not valid YAML"),
+        ("a: &a [x]\nb: [*a, *a]\n", "begins with * or &"),
+        ("month: !!python/object/apply:os.system ['true']\n", "begins with !"),
+        ("month: [\n", "cannot be read here"),
         ("a: 1\na: 2\n", "twice"),
         ("[" * 10_000, "nested too deeply"),
         ("a: " + "{b: " * 50 + "}" * 50, "nested too deeply"),
-        ("---\na: 1\n---\nb: 1\n", "more than one"),
+        ("---\na: 1\n---\nb: 1\n", "goes on after a line"),
         ("- a\n- b\n", "must have keys"),
         ("a: \x07\n", "control character"),
         ("", "missing"),
@@ -140,8 +181,8 @@ def test_what_is_no_plain_yaml_is_refused(folder: Path, text: str, words: str) -
     [
         ("---\ntitle: Schlaf für alle\n---\n\nGrüße\n".encode("cp1252"), "Windows-1252"),
         ("---\ntitle: A\n---\n\nText\n".encode("utf-16"), "UTF-16"),
-        (b"No front matter at all.\n", "front matter"),
-        (b"---\ntitle: A\n", "no end of its front matter"),
+        (b"No title at all.\n", "does not begin with a line `---`"),
+        (b"---\ntitle: A\n", "no second line `---`"),
         (b"---\ntitle: A\n---\n\n", "has no text"),
         (b"---\n---\n\nText\n", "missing"),
     ],

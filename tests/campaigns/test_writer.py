@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import resource
 import signal
+from dataclasses import replace
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
@@ -293,3 +294,25 @@ def test_a_starter_that_somebody_wrote_into_is_kept(tmp_path: Path) -> None:
 @pytest.mark.parametrize(("text", "slug"), [("Dr’s “Été” & Søn!", "drs-ete-son"), ("睡眠", ""), ("x" * 99, "x" * 56)])
 def test_a_slug_has_small_letters_digits_and_dashes(text: str, slug: str) -> None:
     assert make_slug(text) == slug
+
+
+def test_titles_in_another_script_give_files_of_their_own(folder: Path) -> None:
+    for title in ("النوم الجيد", "القلق"):
+        write_article(folder, replace(ARTICLE, title=title, author=None), PLACE)
+    assert {path.stem for path in folder.glob("*.md")} >= {"النوم-الجيد", "القلق"}
+    assert len(read(folder).mailings[0].items) == 4
+
+
+def test_a_campaign_that_cannot_be_read_takes_no_article(folder: Path) -> None:
+    (folder / "campaign.yaml").write_text("month: [\n")
+    before = everything(folder.parent)
+    with pytest.raises(DefinitionFaults, match=r"campaign\.yaml"):
+        write_article(folder, ARTICLE, PLACE)
+    assert everything(folder.parent) == before
+
+
+def test_a_link_that_leads_nowhere_is_in_the_way_of_a_new_month(tmp_path: Path) -> None:
+    (tmp_path / "campaigns").mkdir()
+    (tmp_path / "campaigns" / "2026-12-rest").symlink_to(tmp_path / "nowhere")
+    with pytest.raises(Refused, match="is there already"):
+        new_campaign(tmp_path, "2026-12", "Rest", PLACE)

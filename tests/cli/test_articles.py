@@ -101,9 +101,12 @@ def test_with_several_months_a_text_is_shown_and_nothing_is_written(place: Path)
     [
         (("import-article", "nowhere.txt"), "nowhere.txt cannot be read"),
         (("import-article", "newsletter.pdf"), "is a PDF"),
-        (("import-article", "text.txt", "--campaign", "2031-01"), "means no campaign"),
+        (("import-article", "text.txt", "--campaign", "2031-01"), "There is no campaign `2031-01`"),
         (("import-article", "text.txt", "--mailing", "third"), "has no mailing `third`"),
+        (("import-article", "."), "is a folder"),
         (("new", "soon", "Calm"), "is not a month"),
+        (("new", "2026-12", " "), "The theme is empty"),
+        (("new", "2026-12", "long " * 80), "is longer than 300 characters"),
         (("new", "2026-12", "Better sleep"), "is there already"),
     ],
 )
