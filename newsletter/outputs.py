@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 
 from newsletter.campaigns.model import Campaign, Mailing
@@ -15,30 +16,37 @@ from newsletter.wiring import render_mailing
 SAMPLE_TOKEN = "sample"  # noqa: S105 - it opens nothing: a rendered file belongs to no reader
 
 
-def write_mailing(settings: Settings, campaign: Campaign, mailing: Mailing, output: Path) -> list[Path]:
-    """Write one mailing into `output` and return the paths, main files first.
+def write_mailings(settings: Settings, campaign: Campaign, mailings: Iterable[Mailing], output: Path) -> list[Path]:
+    """Write mailings into `output` and return the paths of their main files.
 
     The html file shows its pictures from the folder beside it; the eml file is what a reader would get, its pictures
-    at BASE_URL. The same files and settings give the same bytes. Raises Refused when the folder cannot be written.
+    at BASE_URL. The same files and settings give the same bytes. Raises Refused when the folder cannot be written;
+    nothing is written before every mailing was rendered.
     """
+    files = {name: content for m in mailings for name, content in _files_of(settings, campaign, m).items()}
+    try:
+        for name, content in files.items():
+            path = output / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(content)
+    except (FileExistsError, NotADirectoryError) as error:
+        raise Refused(f"{error.filename} is not a folder. Choose another one.") from None
+    except OSError as error:
+        raise Refused(f"{error.filename} cannot be written ({error.strerror}). Choose another folder.") from None
+    return [output / name for name in files if "/" not in name]
+
+
+def _files_of(settings: Settings, campaign: Campaign, mailing: Mailing) -> dict[str, bytes]:
     slug = archive_slug(campaign, mailing)
     beside = render_mailing(settings, campaign, mailing, pictures_at=f"{slug}-pictures")
     sent = render_mailing(settings, campaign, mailing)
-    files: dict[str, bytes] = {
+    return {
         f"{slug}.html": fill_slots(beside, settings).html.encode(),
         f"{slug}.txt": fill_slots(sent, settings).text.encode(),
         f"{slug}.mjml": beside.mjml.encode(),
         f"{slug}.eml": _as_eml(settings, mailing, slug, fill_slots(sent, settings)),
         **{f"{slug}-pictures/{name}": picture.content for name, picture in beside.pictures.items()},
     }
-    try:
-        for name, content in files.items():
-            path = output / name
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_bytes(content)
-    except OSError as error:
-        raise Refused(f"{error.filename} cannot be written ({error.strerror}). Choose another folder.") from None
-    return [output / name for name in files if "/" not in name]
 
 
 def fill_slots(mail: RenderedEmail, settings: Settings) -> RenderedEmail:

@@ -11,7 +11,7 @@ from typing import Literal
 from PIL import Image
 from playwright.sync_api import sync_playwright
 
-from newsletter.outputs import write_mailing
+from newsletter.outputs import write_mailings
 from newsletter.settings import read_settings
 from newsletter.wiring import choose_mailings, read_named_campaign
 from tests.browser.chromium import ARGUMENTS, find_chromium
@@ -40,7 +40,8 @@ def main() -> None:
     settings = read_settings(ROOT, {})
     campaign = read_named_campaign(settings, "2026-11")
     with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright:
-        paths = [write_mailing(settings, campaign, m, Path(folder))[0] for m in choose_mailings(campaign, None)]
+        written = write_mailings(settings, campaign, choose_mailings(campaign, None), Path(folder))
+        paths = [path for path in written if path.suffix == ".html"]
         browser = playwright.chromium.launch(
             executable_path=chromium.executable, args=ARGUMENTS, env={**os.environ, **chromium.environment}
         )

@@ -53,12 +53,12 @@ def render(
     json: Json = False,
 ) -> None:
     """Write each mailing as html, txt, mjml and eml, with its pictures, to look at."""
-    from newsletter.outputs import write_mailing
+    from newsletter.outputs import write_mailings
     from newsletter.wiring import choose_mailings, read_named_campaign
 
     settings = load_settings()
     month = read_named_campaign(settings, campaign)
-    written = [path for m in choose_mailings(month, mailing) for path in write_mailing(settings, month, m, output)]
+    written = write_mailings(settings, month, choose_mailings(month, mailing), output)
     if json:
         say_json([str(path) for path in written])
     else:
