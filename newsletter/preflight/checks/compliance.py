@@ -8,6 +8,8 @@ from html import escape
 from newsletter.preflight.model import Draft, Finding, Level
 from newsletter.rendering.model import Slot
 
+_TEXT = "layouts/letter.txt.j2"
+
 
 def check(draft: Draft) -> Iterator[Finding]:
     """The links to leave and to choose, the clinic's name and postal address, in both parts."""
@@ -20,14 +22,14 @@ def check(draft: Draft) -> Iterator[Finding]:
             yield _stop(draft, f"the mail has no {words}.")
     for slot, words in ((Slot.UNSUBSCRIBE_TEXT, "unsubscribe link"), (Slot.PREFERENCES_TEXT, "preferences link")):
         if slot.value not in text:
-            yield _stop(draft, f"the text part has no {words}.")
+            yield _stop(draft, f"the text part has no {words}.", _TEXT)
     flowed = " ".join(text.split())
     for what, words in (("name", draft.clinic.name), ("postal address", draft.clinic.postal_address)):
         if escape(words) not in html and words not in html:
             yield _stop(draft, f"the mail does not show the clinic's {what}.")
         if " ".join(words.split()) not in flowed:
-            yield _stop(draft, f"the text part does not show the clinic's {what}.")
+            yield _stop(draft, f"the text part does not show the clinic's {what}.", _TEXT)
 
 
-def _stop(draft: Draft, problem: str) -> Finding:
-    return Finding(Level.STOP, "compliance", draft.place, problem, "Restore templates/email/blocks/footer.mjml.j2.")
+def _stop(draft: Draft, problem: str, template: str = "blocks/footer.mjml.j2") -> Finding:
+    return Finding(Level.STOP, "compliance", draft.place, problem, f"Restore templates/email/{template}.")

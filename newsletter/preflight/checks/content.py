@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+from newsletter.campaigns.markdown import to_words
 from newsletter.campaigns.model import Article
 from newsletter.preflight.model import Draft, Finding, Level
 from newsletter.rendering.model import Slot
@@ -13,14 +14,33 @@ SUBJECT_LENGTH = 60
 PREHEADER_LENGTHS = range(30, 111)
 PLACEHOLDERS = re.compile(r"replace this text|lorem ipsum|\bTODO\b|\bTBC\b|\bXXX\b", re.IGNORECASE)
 
+HTML_TAG = re.compile(r"</?[a-z][a-z0-9]*(\s[^<>]*)?/?>|<!--", re.IGNORECASE)
+
+
+def _texts(draft: Draft) -> Iterator[tuple[str, str]]:
+    yield draft.place, to_words(draft.mailing.opening or "")
+    for item in draft.mailing.items:
+        if isinstance(item, Article):
+            yield item.name, to_words(item.body)
+        else:
+            yield draft.place, to_words(item.summary or "")
+
 
 def check(draft: Draft) -> Iterator[Finding]:
-    """Subject, preheader, placeholders left in the text, who signs, and words that would act as slots."""
+    """Subject, preheader, month, what was left in the text, who signs, and words that would act as slots."""
     mailing = draft.mailing
 
     def finding(level: Level, problem: str, remedy: str, place: str = draft.place) -> Finding:
         return Finding(level, "content", place, problem, remedy)
 
+    month = f"{draft.campaign.year}-{draft.campaign.month:02d}"
+    send_at = f"{mailing.send_at.astimezone(draft.clinic.zone):%Y-%m-%d}"
+    if not send_at.startswith(month):
+        yield finding(Level.WARN, f"it would go out on {send_at}, outside of its month, {month}.", "Is the date right?")
+    if (named := re.match(r"\d{4}-\d\d", draft.campaign.id)) and named[0] != month:
+        yield finding(
+            Level.WARN, f"the folder is named for {named[0]}, but `month` is {month}.", "Correct one of the two."
+        )
     if re.match(r"(re|fwd?|aw|tr)\s*:", mailing.subject, re.IGNORECASE):
         yield finding(Level.STOP, "the subject pretends to be an answer.", "Remove `Re:` or `Fwd:`.")
     if len(mailing.subject) > SUBJECT_LENGTH:
@@ -42,6 +62,9 @@ def check(draft: Draft) -> Iterator[Finding]:
         yield finding(Level.NOTE, f"the preheader has {len(mailing.preheader)} characters.", "40 to 90 read best.")
     if found := PLACEHOLDERS.search(draft.mail.text):
         yield finding(Level.STOP, f"`{found[0]}` is still in the text.", "Write the real words.")
+    for place, words in _texts(draft):
+        if found := HTML_TAG.search(words):
+            yield finding(Level.WARN, f"readers would see `{found[0][:40]}` as it stands.", "Take HTML out.", place)
     for slot in Slot:
         if slot.value in f"{mailing}":
             yield finding(Level.STOP, f"the text holds `{slot.value}`, which stands for a link.", "Remove it.")

@@ -20,5 +20,5 @@ def check(draft: Draft) -> Iterator[Finding]:
             "size",
             draft.place,
             f"the HTML has {size / 1000:.0f} KB; Gmail cuts at 102 KB, and the link to leave goes with it.",
-            "Move an item to another mailing.",
+            "Shorten the text, or move an item to another mailing.",
         )

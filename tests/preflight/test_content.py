@@ -1,0 +1,54 @@
+"""What an author overlooks in a month is found before anybody else sees it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from newsletter.settings import read_settings
+from newsletter.wiring import check_mailing, read_named_campaign, render_mailing
+
+FOLDER = "campaigns/2026-11-neuroplastic-pain"
+
+
+def findings(workspace: Path) -> str:
+    settings = read_settings(workspace, {})
+    campaign = read_named_campaign(settings, "20")
+    mailing = campaign.mailings[0]
+    report = check_mailing(settings, campaign, mailing, render_mailing(settings, campaign, mailing))
+    return "\n".join(map(str, report.findings))
+
+
+def change(workspace: Path, old: str, new: str, file: str = f"{FOLDER}/campaign.yaml") -> None:
+    text = (workspace / file).read_text("utf-8")
+    assert old in text
+    (workspace / file).write_text(text.replace(old, new, 1), "utf-8")
+
+
+def test_a_date_outside_of_the_month_is_asked_about(workspace: Path) -> None:
+    change(workspace, "send_at: first tuesday 09:00", "send_at: 2025-11-04 09:00")
+    assert "it would go out on 2025-11-04, outside of its month, 2026-11." in findings(workspace)
+
+
+def test_a_copied_folder_that_kept_the_old_month_is_asked_about(workspace: Path) -> None:
+    (workspace / FOLDER).rename(workspace / "campaigns" / "2026-12-better-sleep")
+    assert "the folder is named for 2026-12, but `month` is 2026-11." in findings(workspace)
+
+
+@pytest.mark.parametrize("tag", ["<b>", "</div>", '<span class="x">', "<!-- later -->", "<br/>"])
+@pytest.mark.parametrize("file", [f"{FOLDER}/neuroplastic-pain.md", f"{FOLDER}/campaign.yaml"])
+def test_html_that_readers_would_see_as_it_stands_is_found(workspace: Path, tag: str, file: str) -> None:
+    old = "The main idea of this month" if file.endswith("yaml") else "\n---\n"
+    change(workspace, old, f"{old}\n\nWords {tag} words.\n" if file.endswith("md") else f"{tag} {old}", file)
+    assert f"readers would see `{tag[:4]}" in findings(workspace)
+
+
+def test_a_sign_and_an_address_are_no_html(workspace: Path) -> None:
+    change(
+        workspace,
+        "\n---\n",
+        "\n---\n\nFor 3 < 5 and 5 > 3, see <https://example.org/a> and [b](mailto:a@example.org).\n",
+        f"{FOLDER}/neuroplastic-pain.md",
+    )
+    assert "readers would see" not in findings(workspace)
