@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -14,6 +15,8 @@ from email.utils import format_datetime
 # Python's own SMTP policy writes a header of 79 octets or more without spaces as encoded-words, which no mailbox
 # reads in List-Unsubscribe; 998 is the longest line that RFC 5322 (2.1.1) allows.
 WIRE = policy.SMTP.clone(max_line_length=998)
+# The same number cuts the lines of quoted-printable bodies, which may have 76 signs (RFC 2045, 6.7).
+BODY = policy.SMTP.clone(max_line_length=76)
 
 
 @dataclass(frozen=True)
@@ -48,9 +51,13 @@ def one_click_headers(unsubscribe_url: str) -> dict[str, str]:
 def to_wire(email: OutgoingEmail, *, date: datetime, message_id: str) -> bytes:
     """The mail as RFC 5322 bytes with CRLF; the same arguments give the same bytes.
 
-    `date` is aware; `message_id` is without angle brackets. Raises ValueError on a line break in a header.
+    `date` is aware; `message_id` is without angle brackets. Raises ValueError on a line break or another
+    control character in a header.
     """
-    message = EmailMessage(policy=WIRE)
+    for value in (email.subject, email.sender.name, email.recipient.name, email.reply_to.name, *email.headers.values()):
+        if re.search(r"[\x00-\x1f\x7f\x85\u2028\u2029]", value):
+            raise ValueError("A header of a mail may not have a line break or a control character.")
+    message = EmailMessage(policy=BODY)
     message["From"] = _header_address(email.sender)
     message["To"] = _header_address(email.recipient)
     message["Reply-To"] = _header_address(email.reply_to)
@@ -64,7 +71,7 @@ def to_wire(email: OutgoingEmail, *, date: datetime, message_id: str) -> bytes:
         message.add_alternative(email.html, subtype="html", cte="quoted-printable")
         # A boundary drawn at random would make two writings of one mail differ.
         message.set_boundary(f"=_{hashlib.sha256(message_id.encode()).hexdigest()[:32]}")
-    return message.as_bytes()
+    return message.as_bytes(policy=WIRE)
 
 
 def _header_address(mailbox: Mailbox) -> Address:

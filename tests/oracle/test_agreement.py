@@ -21,9 +21,9 @@ KNOWN = {
         r'(<div [^>]*role="article" style=")word-spacing:normal;',
         r"\1",
     ),
-    "we give the preheader its language, and do not hide it by white letters, which spam filters look for": (
-        r'<div (?:dir="\w+" lang="[\w-]+" )?style="display:none;font-size:1px;(?:color:#ffffff;)?',
-        '<div style="display:none;font-size:1px;',
+    "we give the preheader its language, and do not hide it by tiny white letters, which spam filters look for": (
+        r'<div (?:dir="\w+" lang="[\w-]+" )?style="display:none;[^"]*">',
+        '<div style="display:none;">',
     ),
 }
 """Where the two differ and shall: the reason, and what makes the lines of both equal."""

@@ -87,12 +87,13 @@ def test_language_and_direction_stand_on_html_and_on_everything_in_body(settings
         assert "und" not in re.findall(r'lang="([^"]*)"', html)
 
 
-def test_the_preheader_is_hidden_without_white_text(settings: Settings, campaign: Campaign) -> None:
+def test_the_preheader_is_hidden_without_tiny_or_white_text(settings: Settings, campaign: Campaign) -> None:
     html = render_mailing(settings, campaign, campaign.mailings[0]).html
-    hidden = re.search(r"<body[^>]*>\s*<div[^>]*>", html)
+    hidden = re.search(r"<body[^>]*>\s*(<div[^>]*>)", html)
     assert hidden
-    assert "display:none" in hidden[0]
-    assert "color:#ffffff" not in hidden[0]
+    assert "display:none" in hidden[1]
+    assert "color" not in hidden[1]
+    assert "font-size" not in hidden[1]
 
 
 def test_conditional_comments_open_and_close_in_pairs(settings: Settings, campaign: Campaign) -> None:

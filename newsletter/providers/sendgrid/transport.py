@@ -114,4 +114,4 @@ class SendGridTransport:
 
 
 def _plain(error: Exception) -> str:
-    return str(error) or type(error).__name__
+    return getattr(error, "strerror", None) or str(error) or type(error).__name__
