@@ -4,24 +4,26 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
 from newsletter.campaigns.definition import PictureEntry
 from newsletter.campaigns.model import Picture
-from newsletter.campaigns.pictures import measure_picture
+from newsletter.campaigns.reader import read_picture
 from newsletter.errors import DefinitionFaults, Fault
 from newsletter.staff_files import FileFaults, parse, read_text, read_yaml
 
 BRAND_FILE = "templates/brand.yaml"
 
 
-def _colour(text: str) -> str:
+def _colour(text: Any) -> str:
+    if text is None:
+        raise ValueError('is empty: a bare # begins a note. | Put the colour in quotes: "#0B5C63".')
     # Outlook and MRML take six digits only; anything else could also carry CSS of its own into a style.
-    if not re.fullmatch(r"#[0-9A-Fa-f]{6}", text):
+    if not (isinstance(text, str) and re.fullmatch(r"#[0-9A-Fa-f]{6}", text.strip())):
         raise ValueError(f'`{text}` is not a colour. | Write it with six digits, in quotes: "#0B5C63".')
-    return text.lower()
+    return text.strip().lower()
 
 
 def _fonts(text: str) -> str:
@@ -30,7 +32,7 @@ def _fonts(text: str) -> str:
     return text
 
 
-Colour = Annotated[str, AfterValidator(_colour)]
+Colour = Annotated[str, BeforeValidator(_colour)]
 Fonts = Annotated[str, Field(max_length=200), AfterValidator(_fonts)]
 
 
@@ -85,26 +87,15 @@ class Brand(BaseModel):
 
 def read_brand(workspace: Path) -> Brand:
     """The brand of a workspace; raises DefinitionFaults with every fault."""
-    folder = workspace / "templates"
     try:
         tree = read_yaml(read_text(workspace / BRAND_FILE, BRAND_FILE), BRAND_FILE)
         entry = parse(BrandEntry, tree)
-        logo = None
-        if entry.logo:
-            path = folder / entry.logo.file
-            try:
-                width, height = measure_picture(path.read_bytes())
-            except (OSError, ValueError) as error:
-                problem, _, remedy = str(error).partition(" | ")
-                what = problem if remedy else "is not there."
-                raise FileFaults(
-                    Fault(
-                        BRAND_FILE, tree.line_of(("logo", "file")), "logo.file", f"`{entry.logo.file}` {what}", remedy
-                    )
-                ) from None
-            logo = Picture(path, f"templates/{entry.logo.file}", entry.logo.alt, None, width, height)
     except FileFaults as error:
         raise DefinitionFaults(error.faults) from None
+    faults: list[Fault] = []
+    logo = read_picture(workspace / "templates", "templates", entry.logo, tree, ("logo",), faults)
+    if faults:
+        raise DefinitionFaults(faults)
     return Brand(colours=entry.colours, fonts=entry.fonts, logo=logo)
 
 

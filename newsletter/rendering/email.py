@@ -68,19 +68,18 @@ def render_email(
         {**context, "unsubscribe": Slot.UNSUBSCRIBE_HTML.value, "preferences": Slot.PREFERENCES_HTML.value},
     )
     if faults := check_mjml(marked):
-        raise TemplateFault([replace(f, file=f"{FOLDER}/{f.file}" if f.file else FOLDER) for f in faults])
+        raise TemplateFault([replace(f, file=f"{FOLDER}/{f.file or f'{LAYOUT}.mjml.j2'}") for f in faults])
     text = render(
         folder,
         f"{LAYOUT}.txt.j2",
         {**context, "unsubscribe": Slot.UNSUBSCRIBE_TEXT.value, "preferences": Slot.PREFERENCES_TEXT.value},
     )
-    source = remove_marks(marked)
     return RenderedEmail(
         subject=mailing.subject,
         preheader=preheader,
-        html=mjml.to_html(source, language=language, direction=direction),
+        html=mjml.to_html(marked, language=language, direction=direction),
         text=re.sub(r"\n{3,}", "\n\n", text.strip()) + "\n",
-        mjml=source,
+        mjml=remove_marks(marked),
         pictures=pictures.used,
     )
 

@@ -53,6 +53,9 @@ _PLACES = {
     },
 }
 
+_HEAD = ("head", "title", "preview", "breakpoint", "attributes", "all", "class", "style", "font")
+_KNOWN = {f"mj-{name}" for name in (*_HEAD, "body", "raw", "social-element")} | _PLACES.keys() | _FORBIDDEN.keys()
+
 
 def remove_marks(marked: str) -> str:
     """The MJML without the marks of its origin."""
@@ -69,7 +72,7 @@ def check_mjml(marked: str) -> list[Fault]:
     """Every breach of the rules L1 to L14 in a rendered MJML document, placed in the template it came from."""
     if len(marked) > SIZE_LIMIT:
         return [Fault("", 0, "", "the mail is larger than 1 MB before it is even rendered.", "Remove items from it.")]
-    return [*_not_well_formed(marked)] or [*_Document(marked).faults()]
+    return [*_not_well_formed(marked)] or [*dict.fromkeys(_Document(marked).faults())]
 
 
 def _not_well_formed(marked: str) -> Iterator[Fault]:
@@ -84,12 +87,12 @@ def _not_well_formed(marked: str) -> Iterator[Fault]:
         if opened := _left_open(marked):
             yield Fault(*place_of(marked, opened.end()), "L12", f"<{opened['name']}> is never closed.", "Close it.")
             return
-        near = " ".join(remove_marks(marked[max(offset - 40, 0) : offset + 20]).split())
+        near = " ".join((remove_marks(marked[:offset])[-40:] + remove_marks(marked[offset:])[:20]).split())
         yield Fault(
             *place_of(marked, offset),
             "L12",
-            f"is not well formed here or just below: {expat.ErrorString(error.code)}, near `{near}`.",
-            "Put quotes around every attribute, and write & and < as &amp; and &lt;.",
+            f"is broken here or just below, near `{near}`." if near else "is empty.",
+            "Close every tag, put quotes around every attribute, and write & and < as &amp; and &lt;.",
         )
 
 
@@ -156,6 +159,8 @@ class _Document:
         parent = self.stack[-1].name if self.stack else ""
         if len(self.stack) >= DEPTH_LIMIT:
             yield fault("L13", "is nested too deeply.", f"Keep to {DEPTH_LIMIT} levels.")
+        if name.startswith("mj-") and name not in _KNOWN:
+            yield fault("L10", "is not known to the renderer, which would drop it.", "Check the spelling.")
         if name in _FORBIDDEN:
             yield fault("L7", "cannot be used in a mail.", _FORBIDDEN[name])
         if name in _PLACES and parent not in _PLACES[name] | {"mj-attributes"}:

@@ -11,26 +11,29 @@ import re
 from mjml import mjml2html
 
 from newsletter.errors import Fault, TemplateFault
+from newsletter.rendering.lint import place_of, remove_marks
+from newsletter.rendering.templates import FOLDER
 
 OUTPUT_LIMIT = 2_000_000
 
 _PREHEADER = re.compile(r'<div style="display:none;font-size:1px;color:#ffffff;')
 
 
-def to_html(mjml: str, *, language: str, direction: str) -> str:
-    """The HTML of a linted MJML document; raises TemplateFault when the renderer refuses or panics."""
+def to_html(marked: str, *, language: str, direction: str) -> str:
+    """The HTML of a linted MJML document, with or without marks; raises TemplateFault when the renderer refuses."""
+    mjml = remove_marks(marked)
     try:
         html = mjml2html(mjml, disable_comments=True, fonts={}, social_icon_origin="")
     except ValueError as error:
-        raise TemplateFault([_where(mjml, str(error))]) from None
+        raise TemplateFault([_where(marked, mjml, str(error))]) from None
     except BaseException as error:
         if type(error).__name__ != "PanicException":
             raise
         raise TemplateFault(
-            [Fault("", 0, "", "the MJML renderer gave up on this mail.", "Undo the last change to a template.")]
+            [Fault(FOLDER, 0, "", "the renderer gave up on this mail.", "Undo the last change to a template.")]
         ) from None
     if len(html) > OUTPUT_LIMIT:
-        raise TemplateFault([Fault("", 0, "", "the rendered mail is larger than 2 MB.", "Remove items from it.")])
+        raise TemplateFault([Fault(FOLDER, 0, "", "the rendered mail is larger than 2 MB.", "Remove items from it.")])
     return _mend(html, language, direction)
 
 
@@ -42,10 +45,16 @@ def _mend(html: str, language: str, direction: str) -> str:
     return re.sub(r'(<td[^>]*) vertical-align="middle"', r"\1", html)
 
 
-def _where(mjml: str, message: str) -> Fault:
+def _where(marked: str, mjml: str, message: str) -> Fault:
     found = re.search(r"at position (\d+):", message)
-    line = mjml.encode()[: int(found[1])].count(b"\n") + 1 if found else 0
-    place = f"line {line} of the MJML, " if line else ""
+    # Marks have no line breaks: a line of the one is that line of the other.
+    lines = mjml.encode()[: int(found[1])].count(b"\n") + 1 if found else 0
+    file, line = place_of(marked, len("".join(marked.splitlines(keepends=True)[:lines])))
+    what = message.partition(" in root template")[0]
     return Fault(
-        "", 0, "", f"the MJML renderer refuses this mail ({place}{message}).", "Undo the last change to a template."
+        f"{FOLDER}/{file}".rstrip("/"),
+        line,
+        "",
+        f"the renderer refuses the mail here or just below ({what}).",
+        "Undo the last change to a template.",
     )

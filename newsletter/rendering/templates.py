@@ -9,12 +9,20 @@ from __future__ import annotations
 import re
 import traceback
 import unicodedata
+from collections import Counter
 from collections.abc import Callable, Mapping
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from jinja2 import FileSystemLoader, StrictUndefined, TemplateError, TemplateNotFound, TemplateSyntaxError
+from jinja2 import (
+    FileSystemLoader,
+    StrictUndefined,
+    TemplateError,
+    TemplateNotFound,
+    TemplateSyntaxError,
+    UndefinedError,
+)
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 from markupsafe import Markup, escape
 
@@ -30,7 +38,10 @@ _CODE_OR_TAG = re.compile(r"\{%.*?%\}|\{\{.*?\}\}|\{#.*?#\}|<!--.*?-->|<([A-Za-z
 
 class _MarkingLoader(FileSystemLoader):
     def get_source(self, environment: Any, template: str) -> tuple[str, str, Callable[[], bool]]:
-        source, path, fresh = super().get_source(environment, template)
+        try:
+            source, path, fresh = super().get_source(environment, template)
+        except UnicodeDecodeError:
+            raise TemplateSyntaxError("it is not written in UTF-8", 0, template) from None
         return (mark(source, template) if template.endswith(".mjml.j2") else source), path, fresh
 
 
@@ -111,18 +122,30 @@ def render(folder: Path, name: str, context: Mapping[str, Any]) -> str:
         return environment(folder).get_template(name).render(context)
     except TemplateSyntaxError as error:
         raise TemplateFault(
-            [_fault(error.name or name, error.lineno, f"cannot be read: {error.message}.", _UNDO)]
+            [_fault(error.name or name, error.lineno, f"cannot be read: {_end(error)}", _UNDO)]
         ) from None
     except TemplateNotFound as error:
-        raise TemplateFault(
-            [_fault(str(error.name), 0, "is not there.", "Restore it from a fresh workspace.")]
-        ) from None
-    except (TemplateError, TypeError, ValueError, ArithmeticError, LookupError, RecursionError) as error:
+        file, line = _last_template_line(error, folder, str(error.name))
+        problem = f"includes {FOLDER}/{error.name}, which is not there." if line else "is not there."
+        raise TemplateFault([_fault(file, line, problem, "Restore it from a fresh workspace.")]) from None
+    except UndefinedError as error:
+        named = re.findall(r"'([^']*)'", str(error))
+        problem = f"names `{named[-1] if named else error}`, a value that is not there."
+        remedy = "Check the spelling; docs/templates.md lists the values."
+        raise TemplateFault([_fault(*_last_template_line(error, folder, name), problem, remedy)]) from None
+    except RecursionError as error:
+        ((file, line), _), *_ = Counter(_template_lines(error, folder, name)).most_common(1)
+        raise TemplateFault([_fault(file, line, "includes itself, without an end.", _UNDO)]) from None
+    except (TemplateError, TypeError, ValueError, ArithmeticError, LookupError) as error:
         file, line = _last_template_line(error, folder, name)
-        raise TemplateFault([_fault(file, line, f"fails: {error}.", _UNDO)]) from None
+        raise TemplateFault([_fault(file, line, f"fails: {_end(error)}", _UNDO)]) from None
 
 
 _UNDO = "Undo the last change there, or restore the file from a fresh workspace."
+
+
+def _end(error: Exception) -> str:
+    return f"{str(error).rstrip('.')}."
 
 
 def _fault(name: str, line: int, problem: str, remedy: str) -> Fault:
@@ -130,9 +153,12 @@ def _fault(name: str, line: int, problem: str, remedy: str) -> Fault:
 
 
 def _last_template_line(error: BaseException, folder: Path, name: str) -> tuple[str, int]:
+    return _template_lines(error, folder, name)[-1]
+
+
+def _template_lines(error: BaseException, folder: Path, name: str) -> list[tuple[str, int]]:
     # Jinja rewrites tracebacks so that frames of templates bear the template's own file and line.
-    for frame in reversed(traceback.extract_tb(error.__traceback__)):
-        path = Path(frame.filename)
-        if path.is_relative_to(folder):
-            return str(path.relative_to(folder)), frame.lineno or 0
-    return name, 0
+    frames = [(Path(frame.filename), frame.lineno or 0) for frame in traceback.extract_tb(error.__traceback__)]
+    return [(str(path.relative_to(folder)), line) for path, line in frames if path.is_relative_to(folder)] or [
+        (name, 0)
+    ]

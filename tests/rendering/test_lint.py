@@ -51,6 +51,7 @@ def test_a_plain_letter_breaks_no_rule() -> None:
         ("L9", "<mj-image src='https://a.example/x.png' />"),
         ("L9", "<mj-social><mj-social-element>x</mj-social-element></mj-social>"),
         ("L10", "<mj-section></mj-section>"),
+        ("L10", "<mj-txet>x</mj-txet>"),
         ("L12", "<mj-text>x"),
         ("L12", "<mj-text color=red>x</mj-text>"),
         ("L12", "<mj-text>a & b</mj-text>"),
@@ -101,7 +102,10 @@ def break_template(workspace: Path, name: str, old: str, new: str) -> int:
     ("old", "new", "words"),
     [
         ('padding="2px 40px 0px 40px"', 'padding="2px 40px 0 40px"', "L1"),
-        ("{{ block.by }}", "{{ block.bye }}", "has no attribute 'bye'"),
+        ("{{ block.by }}", "{{ block.bye }}", "names `bye`, a value that is not there"),
+        ("{{ block.by }}", "{% include 'blocks/mine.mjml.j2' %}", "includes templates/email/blocks/mine.mjml.j2"),
+        ("{{ block.by }}", "{% include 'blocks/video.mjml.j2' %}", "includes itself"),
+        ("{{ block.by }}", "{{ block.by | uper }}", "No filter named 'uper'"),
         ("{{ block.by }}", "{{ block.by ", "cannot be read"),
         ("{{ block.by }}", "{{ block.__class__.__mro__ }}", "unsafe"),
         ("{{ block.by }}", "{{ 1 / 0 }}", "division"),
@@ -121,11 +125,42 @@ def test_a_template_that_a_clinic_broke_is_named_with_its_line(workspace: Path, 
     assert fault.line == line
 
 
+@pytest.mark.parametrize("name", ["layouts/letter.mjml.j2", "layouts/letter.txt.j2", "blocks/footer.mjml.j2"])
+@pytest.mark.parametrize("encoding", ["utf-16", "cp1252"])
+def test_a_template_in_another_encoding_is_named(workspace: Path, name: str, encoding: str) -> None:
+    path = workspace / FOLDER / name
+    path.write_bytes(f"{{# Grüße #}}{path.read_text('utf-8')}".encode(encoding))
+    settings = read_settings(workspace)
+    campaign = read_named_campaign(settings, "2026-11")
+    with pytest.raises(TemplateFault, match=f"^templates/email/{name}: cannot be read: it is not written in UTF-8"):
+        render_mailing(settings, campaign, campaign.mailings[0])
+
+
+def test_what_the_renderer_alone_refuses_is_placed_in_the_template(workspace: Path) -> None:
+    line = break_template(
+        workspace, "layouts/letter.mjml.j2", "<mj-breakpoint", "<mj-title>x<b>y</b></mj-title><mj-breakpoint"
+    )
+    settings = read_settings(workspace)
+    campaign = read_named_campaign(settings, "2026-11")
+    with pytest.raises(TemplateFault) as refused:
+        render_mailing(settings, campaign, campaign.mailings[0])
+    (fault,) = refused.value.faults
+    assert (fault.file, fault.line) == ("templates/email/layouts/letter.mjml.j2", line)
+
+
+def test_an_empty_layout_is_called_empty(workspace: Path) -> None:
+    (workspace / FOLDER / "layouts" / "letter.mjml.j2").write_text("")
+    settings = read_settings(workspace)
+    campaign = read_named_campaign(settings, "2026-11")
+    with pytest.raises(TemplateFault, match=r"letter\.mjml\.j2: L12: is empty"):
+        render_mailing(settings, campaign, campaign.mailings[0])
+
+
 def test_a_template_that_is_gone_is_named(workspace: Path) -> None:
     (workspace / FOLDER / "blocks" / "footer.mjml.j2").unlink()
     settings = read_settings(workspace)
     campaign = read_named_campaign(settings, "2026-11")
-    with pytest.raises(TemplateFault, match=r"blocks/footer\.mjml\.j2: is not there"):
+    with pytest.raises(TemplateFault, match=r"includes templates/email/blocks/footer\.mjml\.j2, which is not there"):
         render_mailing(settings, campaign, campaign.mailings[0])
 
 
