@@ -175,7 +175,8 @@ def fill(url: str, readers: int) -> None:
         editions.schedule(session, edition, actor=max_, now=before, at=now)
     wanted, number = readers, 0
     while wanted:
-        rows, suppressed = [], []
+        rows: list[dict[str, object]] = []
+        suppressed: list[dict[str, object]] = []
         while wanted and len(rows) < 5_000:
             number += 1
             address = f"reader.number{number}@example.org"
@@ -256,7 +257,7 @@ def measure(readers: int, url: str | None, profiled: bool, rounds: int) -> Figur
     with tempfile.TemporaryDirectory(prefix="newsletter-send-") as folder:
         template = Path(folder) / "filled.sqlite3"
         in_own_process(fill, url or f"sqlite:///{template}", readers)
-        found = []
+        found: list[Figures] = []
         for _ in range(1 if url or profiled else rounds):
             copy = Path(folder) / f"round-{len(found)}.sqlite3"
             if not url:

@@ -14,7 +14,9 @@ from zoneinfo import ZoneInfo
 
 from sqlalchemy import (
     ColumnElement,
+    CursorResult,
     Text,
+    Update,
     and_,
     case,
     cast,
@@ -31,7 +33,7 @@ from sqlalchemy.orm import Session
 
 from newsletter.database.audit import Actor, record, without_addresses
 from newsletter.database.base import insert_or_skip
-from newsletter.delivery import plan
+from newsletter.delivery import plan, statements
 from newsletter.delivery.model import (
     SEND_MOVES,
     AttemptState,
@@ -46,14 +48,15 @@ from newsletter.delivery.model import (
     Verdict,
     read_delivery_id,
 )
-from newsletter.delivery.queries import find_next_batch, get_send, in_batch, mailed_since
+from newsletter.delivery.queries import get_send, mailed_since
+from newsletter.delivery.statements import in_batch, is_batch
 from newsletter.delivery.tables import Attempt, Batch, Delivery, Send
 from newsletter.editions import actions as editions
 from newsletter.editions.model import EditionState
 from newsletter.editions.queries import find_damage, get_content
 from newsletter.editions.tables import Edition
 from newsletter.errors import Refused
-from newsletter.providers.contract import Receipt
+from newsletter.providers.contract import Outcome, Receipt
 from newsletter.staff.model import StaffActor, require
 from newsletter.staff.roles import Act
 from newsletter.subscribers.audience import lately, reason_never_to_mail, resolve_audience
@@ -226,22 +229,18 @@ def begin_waiting(session: Session, *, actor: Actor, now: datetime) -> int:
 
 def claim(session: Session, *, worker: str, actor: Actor, now: datetime, lease: timedelta = plan.LEASE) -> Claim | None:
     """Take the next batch for one worker to build, or None when nothing may go now."""
-    batch = find_next_batch(session, now)
+    batch = session.execute(statements.FIND_NEXT_BATCH, {"now": now}).one_or_none()
     if batch is None:
         return None
     fence = session.scalar(
-        update(Batch)
-        .where(_is(batch.edition, batch.number), Batch.state == BatchState.PLANNED)
-        .values(state=BatchState.CLAIMED, fence=Batch.fence + 1, worker=worker, lease_until=now + lease)
-        .returning(Batch.fence)
-        .execution_options(synchronize_session=False)
+        statements.CLAIM,
+        {"in_edition": batch.edition, "in_batch": batch.number, "by": worker, "until": now + lease},
     )
     if fence is None:
         return None
+    _audit_batch(session, actor, now, "batch claimed", batch.edition, batch.number, fence=fence)
     attempt = "na" + secrets.token_hex(12)
-    claimed = Claim(batch.edition, batch.number, fence, batch.variant, now + lease, attempt)
-    _audit_batch(session, actor, now, "batch claimed", claimed.edition, claimed.batch, fence=fence)
-    return claimed
+    return Claim(batch.edition, batch.number, fence, batch.variant, batch.opened_at, attempt)
 
 
 def put_in_flight(session: Session, claim: Claim, *, actor: Actor, now: datetime) -> Flight | None:
@@ -250,59 +249,38 @@ def put_in_flight(session: Session, claim: Claim, *, actor: Actor, now: datetime
     Gives None when nobody is left in the batch. Raises LostClaim when it is not this worker's any more, and
     ContentChanged when the stored edition is not what was approved. Nothing may be sent before this is committed.
     """
-    mine = and_(
-        _is(claim.edition, claim.batch),
-        Batch.state == BatchState.CLAIMED,
-        Batch.fence == claim.fence,
-        Batch.lease_until > now,
-        exists().where(Send.edition == Batch.edition, Send.state == SendState.RUNNING),
+    edition, number = claim.edition, claim.batch
+    this = {"in_edition": edition, "in_batch": number}
+    worker = session.scalar(
+        statements.TAKE_OFF, {**this, "by_fence": claim.fence, "now": now, "as_attempt": claim.attempt}
     )
-    moved = session.execute(
-        update(Batch)
-        .where(mine)
-        .values(state=BatchState.IN_FLIGHT, attempt=claim.attempt)
-        .returning(Batch.worker)
-        .execution_options(synchronize_session=False)
-    ).one_or_none()
-    if moved is None:
-        raise LostClaim(f"Batch {claim.batch} is no longer this worker's; it gives it up.")
-    send = session.get_one(Send, claim.edition, populate_existing=True)
-    if get_content(session, claim.edition).hash() != send.content_hash:
+    if worker is None:
+        raise LostClaim(f"Batch {number} is no longer this worker's; it gives it up.")
+    if get_content(session, edition).hash() != session.scalar(statements.APPROVED_HASH, {"in_edition": edition}):
         raise ContentChanged("what is stored is not what was approved")
-    dropped = _drop_who_may_not(session, claim)
-    people = session.scalar(
-        select(func.count()).where(in_batch(claim.edition, claim.batch), Delivery.state == DeliveryState.PLANNED)
-    )
+    planned, may_not = session.execute(statements.COUNT_WHO_MAY_NOT, this).one()
+    dropped = _drop_who_may_not(session, claim) if may_not else frozenset[int]()
+    people = planned - len(dropped)
     if not people:
-        counts = _count_anew(session, claim.edition, claim.batch)
-        _set_batch(session, claim.edition, claim.batch, BatchState.IN_FLIGHT, _settled_state(counts))
-        _audit_batch(session, actor, now, "batch empty", claim.edition, claim.batch, dropped=len(dropped))
+        counts = _count_anew(session, edition, number)
+        _set_batch(session, edition, number, BatchState.IN_FLIGHT, _settled_state(counts))
+        _audit_batch(session, actor, now, "batch empty", edition, number, dropped=len(dropped))
         return None
-    session.add(
-        Attempt(
-            id=claim.attempt,
-            edition=claim.edition,
-            batch=claim.batch,
-            fence=claim.fence,
-            worker=moved.worker,
-            state=AttemptState.IN_FLIGHT,
-            people=people,
-            started_at=now,
-        )
-    )
+    attempt = {
+        "id": claim.attempt,
+        "edition": edition,
+        "batch": number,
+        "fence": claim.fence,
+        "worker": worker,
+        "state": AttemptState.IN_FLIGHT,
+        "people": people,
+        "started_at": now,
+    }
+    session.execute(statements.ADD_ATTEMPT, attempt)
     if dropped:
-        _count_anew(session, claim.edition, claim.batch)
-    _audit_batch(
-        session,
-        actor,
-        now,
-        "batch in flight",
-        claim.edition,
-        claim.batch,
-        attempt=claim.attempt,
-        people=people,
-        dropped=len(dropped),
-    )
+        _count_anew(session, edition, number)
+    told: Mapping[str, str | int] = {"attempt": claim.attempt, "people": people, "dropped": len(dropped)}
+    _audit_batch(session, actor, now, "batch in flight", edition, number, **told)
     return Flight(claim, people, dropped)
 
 
@@ -313,27 +291,16 @@ def record_answer(session: Session, flight: Flight, receipt: Receipt, *, actor: 
     A batch follows its newest attempt alone.
     """
     edition, number = flight.claim.edition, flight.claim.batch
-    batch = session.scalar(
-        select(Batch).where(_is(edition, number)).with_for_update().execution_options(populate_existing=True)
-    )
-    assert batch is not None, "batches are never deleted"
+    batch = session.execute(statements.LOCK_BATCH, {"in_edition": edition, "in_batch": number}).one()
     outcome = plan.consequence_of(receipt, people=flight.people, failures=batch.failures, now=now)
-    open_states = {AttemptState.IN_FLIGHT}
-    if outcome.attempt is AttemptState.ACCEPTED:
-        open_states |= {AttemptState.UNCERTAIN, AttemptState.NOT_SENT}
-    answered = session.scalar(
-        update(Attempt)
-        .where(Attempt.id == flight.attempt, Attempt.state.in_(open_states))
-        .values(
-            state=outcome.attempt,
-            answered_at=now,
-            answer=without_addresses(receipt.reason),
-            reference=receipt.reference,
-        )
-        .returning(Attempt.id)
-        .execution_options(synchronize_session=False)
-    )
-    if answered is None:
+    answer = {
+        "as_attempt": flight.attempt,
+        "to": outcome.attempt,
+        "now": now,
+        "said": without_addresses(receipt.reason),
+        "provider_reference": receipt.reference,
+    }
+    if not _changed(session, statements.ANSWER_ATTEMPT, answer):
         return False
     newest = batch.state is BatchState.IN_FLIGHT and batch.attempt == flight.attempt
     # Accepted beats what was thought of the batch before, unless a newer attempt is on its way: that is told apart.
@@ -343,8 +310,9 @@ def record_answer(session: Session, flight: Flight, receipt: Receipt, *, actor: 
             session, actor, now, "late answer", edition, number, attempt=flight.attempt, outcome=receipt.outcome.value
         )
         return True
-    _settle_people(session, flight, receipt, outcome, now)
-    _settle_batch(session, batch, outcome)
+    if not (newest and _accept_whole(session, flight, receipt)):
+        _settle_people(session, flight, receipt, outcome, now)
+        _settle_batch(session, edition, number, outcome)
     _settle_send(session, edition, outcome, actor, now)
     _audit_batch(
         session,
@@ -357,6 +325,20 @@ def record_answer(session: Session, flight: Flight, receipt: Receipt, *, actor: 
         people=flight.people,
     )
     return True
+
+
+def _accept_whole(session: Session, flight: Flight, receipt: Receipt) -> bool:
+    """Settle a batch in flight of which everybody was accepted; False where that is not the whole story.
+
+    Then what was changed here stands, and settling it by counting anew comes to the right end from there.
+    """
+    if receipt.outcome is not Outcome.ACCEPTED or receipt.people:
+        return False
+    this = {"in_edition": flight.claim.edition, "in_batch": flight.claim.batch, "as_attempt": flight.attempt}
+    handed_over = _changed(session, statements.HAND_OVER, this)
+    if handed_over != flight.people:
+        return False
+    return _changed(session, statements.ACCEPT_BATCH, {**this, "just_handed_over": handed_over}) == 1
 
 
 def _settle_people(
@@ -395,12 +377,12 @@ def _settle_people(
         _cut_off(session, edition, number, planned[kept:], again_at=outcome.again_at or now)
 
 
-def _settle_batch(session: Session, batch: Batch, outcome: plan.Consequence) -> None:
-    counts = _count_anew(session, batch.edition, batch.number)
+def _settle_batch(session: Session, edition: int, number: int, outcome: plan.Consequence) -> None:
+    counts = _count_anew(session, edition, number)
     to = outcome.batch if counts[DeliveryState.PLANNED] else _settled_state(counts)
     session.execute(
         update(Batch)
-        .where(_is(batch.edition, batch.number))
+        .where(is_batch(edition, number))
         .values(
             state=to,
             not_before=outcome.again_at,
@@ -421,9 +403,9 @@ def _settled_state(counts: Mapping[DeliveryState, int]) -> BatchState:
 
 def _settle_send(session: Session, edition: int, outcome: plan.Consequence, actor: Actor, now: datetime) -> None:
     if outcome.attempt is AttemptState.ACCEPTED:
-        _set_failing(session, edition, literal(0))
+        session.execute(statements.FORGET_FAILURES, {"in_edition": edition})
         return
-    failing = _set_failing(session, edition, Send.failing + 1) if outcome.failed else 0
+    failing = _count_failure(session, edition) if outcome.failed else 0
     note = outcome.pause or (
         f"{failing} attempts in a row have failed; see why with: newsletter status" if failing >= plan.BRAKE else ""
     )
@@ -473,7 +455,7 @@ def mark_stale(
     marked = 0
     for attempt, edition, number in rows:
         batch = session.scalar(
-            select(Batch).where(_is(edition, number)).with_for_update().execution_options(populate_existing=True)
+            select(Batch).where(is_batch(edition, number)).with_for_update().execution_options(populate_existing=True)
         )
         assert batch is not None, "batches are never deleted"
         if not _set_attempt(session, attempt, AttemptState.UNCERTAIN, "the worker ended before an answer came", now):
@@ -499,7 +481,7 @@ def settle_uncertain(
     send = get_send(session, edition)
     uncertain = and_(in_batch(send.edition, batch), Delivery.state == DeliveryState.UNCERTAIN)
     row = session.scalar(
-        select(Batch).where(_is(send.edition, batch)).with_for_update().execution_options(populate_existing=True)
+        select(Batch).where(is_batch(send.edition, batch)).with_for_update().execution_options(populate_existing=True)
     )
     if row is None or row.state is not BatchState.UNCERTAIN:
         raise Refused(f"Batch {batch} of {edition} is not uncertain; nothing was changed.")
@@ -583,7 +565,7 @@ def stop(session: Session, edition: str, *, actor: StaffActor, now: datetime) ->
     waiting = and_(
         Delivery.edition == send.edition,
         Delivery.state == DeliveryState.PLANNED,
-        exists().where(_is(send.edition, Delivery.batch), Batch.state == BatchState.EMPTY),
+        exists().where(is_batch(send.edition, Delivery.batch), Batch.state == BatchState.EMPTY),
     )
     out = session.scalar(select(func.count()).where(waiting)) or 0
     session.execute(
@@ -657,7 +639,7 @@ def _cut_off(session: Session, edition: int, number: int, people: Collection[int
         .execution_options(synchronize_session=False)
     )
     assert new is not None, "sends are never deleted"
-    variant = session.scalar(select(Batch.variant).where(_is(edition, number)))
+    variant = session.scalar(select(Batch.variant).where(is_batch(edition, number)))
     session.execute(
         insert(Batch).values(
             edition=edition,
@@ -688,7 +670,7 @@ def _count_anew(session: Session, edition: int, number: int) -> Mapping[Delivery
     uncertain, everybody = counts[DeliveryState.UNCERTAIN], sum(counts.values())
     session.execute(
         update(Batch)
-        .where(_is(edition, number))
+        .where(is_batch(edition, number))
         .values(
             people=everybody,
             refused=refused,
@@ -726,17 +708,17 @@ def _set_attempt(session: Session, attempt: str, to: AttemptState, answer: str, 
 def _set_batch(session: Session, edition: int, number: int, from_: BatchState, to: BatchState) -> None:
     session.execute(
         update(Batch)
-        .where(_is(edition, number), Batch.state == from_)
+        .where(is_batch(edition, number), Batch.state == from_)
         .values(state=to, lease_until=None, not_before=None)
         .execution_options(synchronize_session=False)
     )
 
 
-def _set_failing(session: Session, edition: int, value: ColumnElement[int]) -> int:
+def _count_failure(session: Session, edition: int) -> int:
     failing = session.scalar(
         update(Send)
         .where(Send.edition == edition)
-        .values(failing=value)
+        .values(failing=Send.failing + 1)
         .returning(Send.failing)
         .execution_options(synchronize_session=False)
     )
@@ -764,8 +746,10 @@ def _locked(session: Session, edition: int) -> Send:
     return session.get_one(Send, edition, with_for_update=True, populate_existing=True)
 
 
-def _is(edition: int, number: Any) -> ColumnElement[bool]:
-    return and_(Batch.edition == edition, Batch.number == number)
+def _changed(session: Session, statement: Update, values: Mapping[str, Any]) -> int:
+    result = session.execute(statement, values)
+    assert isinstance(result, CursorResult)
+    return int(result.rowcount)
 
 
 def _audit(session: Session, actor: Actor, now: datetime, action: str, send: Send, **details: str | int) -> None:

@@ -123,14 +123,15 @@ class ContentChanged(Refused):
 class Claim:
     """A batch that one worker may build; `fence` tells its claim from every other of the same batch.
 
-    `attempt` is the name that its attempt will have, so that it can stand in the request from the start.
+    `opened_at` is when its send was opened. `attempt` is the name that its attempt will have, so that it can stand in
+    the request from the start.
     """
 
     edition: int
     batch: int
     fence: int
     variant: Variant
-    lease_until: datetime
+    opened_at: datetime
     attempt: str
 
 

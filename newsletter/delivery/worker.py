@@ -22,7 +22,6 @@ from newsletter.database.session import Database, DatabaseUnusable
 from newsletter.delivery import actions, plan
 from newsletter.delivery.model import Claim, ContentChanged, Flight, LostClaim, Variant, delivery_id
 from newsletter.delivery.queries import list_recipients
-from newsletter.delivery.tables import Send
 from newsletter.editions.queries import get_content
 from newsletter.editions.tables import Edition
 from newsletter.mail import Mailbox, one_click_headers
@@ -89,7 +88,6 @@ def build_batch(worker: Worker, claim: Claim) -> OutgoingBatch:
     """The request for a claimed batch."""
     with worker.database.read() as session:
         content = get_content(session, claim.edition)
-        opened_at = session.get_one(Send, claim.edition).opened_at
         recipients = list_recipients(session, claim.edition, claim.batch)
     return OutgoingBatch(
         attempt=claim.attempt,
@@ -98,7 +96,7 @@ def build_batch(worker: Worker, claim: Claim) -> OutgoingBatch:
         subject=content.subject,
         html=None if claim.variant is Variant.TEXT else content.html,
         text=content.text,
-        date=opened_at,
+        date=claim.opened_at,
         people=tuple(_personal(worker.tokens, content.base_url, claim, recipients)),
     )
 

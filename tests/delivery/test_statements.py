@@ -1,0 +1,83 @@
+"""The way of a batch that goes well: few statements, each through its index, and counted anew where it must be."""
+
+from __future__ import annotations
+
+import html
+from typing import Any
+
+import pytest
+from sqlalchemy import event, select, update
+
+from newsletter.database.audit import SCHEDULER
+from newsletter.database.session import Database
+from newsletter.delivery import actions
+from newsletter.delivery.model import BatchState, DeliveryState
+from newsletter.delivery.tables import Batch, Delivery
+from newsletter.delivery.worker import Step, send_next_batch
+from newsletter.providers.contract import Outcome, Receipt
+from newsletter.rendering.model import Slot
+from newsletter.schedule import jobs
+from tests.factories import RULES, FakeTransport, StillClock, add_cast, add_people, scheduled_edition, snapshot, worker
+
+
+def planned(database: Database, transport: FakeTransport, base_url: str = "https://news.example.org") -> StillClock:
+    """A send to six people, planned."""
+    clock = StillClock()
+    with database.write() as session:
+        cast = add_cast(session)
+        add_people(session, 6)
+    scheduled_edition(database, cast, given=snapshot(base_url=base_url))
+    jobs.reconcile(worker(database, transport, clock), RULES)
+    return clock
+
+
+def test_no_batch_makes_the_database_read_the_whole_edition(database: Database) -> None:
+    if not database.is_sqlite:
+        pytest.skip("PostgreSQL chooses by what is in the tables")
+    transport = FakeTransport(batch_limit=3)
+    clock = planned(database, transport)
+    asked: list[tuple[str, Any]] = []
+
+    @event.listens_for(database.engine, "before_cursor_execute")
+    def asks(connection: Any, cursor: Any, statement: str, parameters: Any, context: Any, many: bool) -> None:
+        if "delivery" in statement:
+            asked.append((statement, parameters))
+
+    assert send_next_batch(worker(database, transport, clock)) is Step.SENT
+    event.remove(database.engine, "before_cursor_execute", asks)
+    assert len(asked) == 3
+    with database.engine.connect() as connection:
+        for statement, parameters in asked:
+            rows = connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", parameters).all()
+            assert any("ix_delivery_edition_batch" in row.detail for row in rows), (statement, rows)
+
+
+def test_a_batch_whose_counters_do_not_add_up_is_counted_anew(database: Database) -> None:
+    clock = planned(database, FakeTransport())
+    with database.write() as session:
+        claim = actions.claim(session, worker="w", actor=SCHEDULER, now=clock.now())
+        assert claim is not None
+        flight = actions.put_in_flight(session, claim, actor=SCHEDULER, now=clock.now())
+        assert flight is not None
+        session.execute(update(Batch).values(people=99, refused=7))
+    with database.write() as session:
+        assert actions.record_answer(session, flight, Receipt(Outcome.ACCEPTED), actor=SCHEDULER, now=clock.now())
+    with database.read() as session:
+        batch = session.scalars(select(Batch)).one()
+        assert (batch.state, batch.people, batch.handed_over, batch.refused) == (BatchState.ACCEPTED, 6, 6, 0)
+        attempts = session.execute(select(Delivery.state, Delivery.attempt).distinct()).all()
+        assert attempts == [(DeliveryState.HANDED_OVER, flight.attempt)]
+
+
+def test_links_are_escaped_where_they_stand_in_html(database: Database) -> None:
+    transport = FakeTransport()
+    clock = planned(database, transport, base_url="https://news.example.org/a&b")
+    assert send_next_batch(worker(database, transport, clock)) is Step.SENT
+    for person in transport.batches[0].people:
+        given = person.substitutions
+        for in_html, in_text in (
+            (Slot.UNSUBSCRIBE_HTML, Slot.UNSUBSCRIBE_TEXT),
+            (Slot.PREFERENCES_HTML, Slot.PREFERENCES_TEXT),
+        ):
+            assert given[in_html.value] == html.escape(given[in_text.value])
+        assert person.headers["List-Unsubscribe"] == f"<{given[Slot.UNSUBSCRIBE_TEXT.value]}>"
