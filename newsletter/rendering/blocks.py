@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import date, timedelta
 
-from babel.dates import format_date
+from babel.dates import format_date, format_skeleton
 from babel.units import format_unit
 
 from newsletter.campaigns.citations import sort_references, split_links
@@ -167,5 +167,5 @@ def spell_date(day: date, language: str) -> str:
 
 def spell_month(year: int, month: int, language: str) -> str:
     """A month in the readers' language: `November 2026`."""
-    words = format_date(date(year, month, 1), "LLLL y", locale=_locale(language))
+    words = format_skeleton("yMMMM", date(year, month, 1), locale=_locale(language))
     return words[:1].upper() + words[1:]

@@ -78,14 +78,20 @@ def prose(text: str, styles: Mapping[str, str], top_heading: int = 3) -> Markup:
 
 def plain(text: str, width: int = 72) -> str:
     """Markdown as wrapped plain text, a blank line between blocks."""
-    blocks = list(markdown.to_blocks(text))
     lines: list[str] = []
-    for at, (prefix, words) in enumerate(blocks):
-        in_list = prefix.strip() and at and blocks[at - 1][0].strip()
-        if at and not in_list:
-            lines.append("")
-        lines.append(wrap(words, width, first=prefix, rest=prefix if prefix.startswith(">") else " " * len(prefix)))
+    before = ""
+    for prefix, words in markdown.to_blocks(text):
+        quote, quoted_before = (">" * p.count("> ") for p in (prefix, before))
+        items = prefix[-2:] in _ITEM_ENDS and before[-2:] in _ITEM_ENDS
+        if lines and not (items and quote == quoted_before):
+            lines.append(" ".join(min(quote, quoted_before)))
+        signs = "> " * len(quote)
+        lines.append(wrap(words, width, first=prefix, rest=signs + " " * (len(prefix) - len(signs))))
+        before = prefix
     return "\n".join(lines)
+
+
+_ITEM_ENDS = ("* ", ". ")
 
 
 def for_outlook(rule: str) -> str:

@@ -5,9 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from PIL import Image
+from playwright.sync_api import Page
 
 from newsletter.errors import DefinitionFaults
+from newsletter.outputs import write_mailings
 from newsletter.rendering.brand import BRAND_FILE, read_brand
+from newsletter.settings import read_settings
+from newsletter.wiring import read_named_campaign
 
 
 def change(workspace: Path, old: str, new: str) -> None:
@@ -46,3 +51,15 @@ def test_a_logo_is_a_picture_inside_of_templates(workspace: Path) -> None:
     logo = read_brand(workspace).logo
     assert logo is not None
     assert logo.name == "templates/logo.png"
+
+
+def test_a_transparent_logo_keeps_a_light_ground_in_dark_mode(workspace: Path, page: Page) -> None:
+    Image.new("RGBA", (400, 80), (0, 0, 0, 0)).save(workspace / "templates" / "logo.png")
+    change(workspace, "# logo: {file: logo.png", "logo: {file: logo.png")
+    settings = read_settings(workspace, {})
+    campaign = read_named_campaign(settings, "2026-11")
+    html, *_ = write_mailings(settings, campaign, campaign.mailings[:1], workspace / "preview")
+    page.emulate_media(color_scheme="dark")
+    page.goto(html.as_uri())
+    ground = page.locator(".logo img").evaluate("image => getComputedStyle(image).backgroundColor")
+    assert ground == "rgb(255, 255, 255)"

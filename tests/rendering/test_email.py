@@ -193,3 +193,4 @@ def test_durations_and_months_speak_the_readers_language() -> None:
     assert spell_duration(timedelta(seconds=20), "de") == "1 Min."
     assert spell_duration(timedelta(hours=1, minutes=2), "fr") == "1\u202fh 2\xa0min"
     assert spell_month(2026, 11, "fr") == "Novembre 2026"
+    assert spell_month(2026, 11, "zh-Hans") == "2026年11月"
