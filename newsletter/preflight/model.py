@@ -73,9 +73,9 @@ class Report:
 
     @classmethod
     def of(cls, findings: Iterable[Finding]) -> Report:
-        """A report in order of weight; findings of one weight keep their order."""
+        """A report in order of weight, each finding once; findings of one weight keep their order."""
         order = list(Level)
-        return cls(tuple(sorted(findings, key=lambda finding: order.index(finding.level))))
+        return cls(tuple(sorted(dict.fromkeys(findings), key=lambda finding: order.index(finding.level))))
 
     @property
     def may_pass(self) -> bool:
