@@ -223,7 +223,8 @@ def status(
             rows = [row for row in list_editions(session) if row.state in OPEN | {EditionState.SENDING}]
         sending = [row.id for row in rows if row.state is EditionState.SENDING]
         sends = {name: get_progress(session, name) for name in sending}
-        troubles = {name: find_trouble(session, name) for name in sending if sends[name].planned}
+        waiting = [name for name in sending if sends[name].planned and not sends[name].note]
+        troubles = {name: find_trouble(session, name) for name in waiting}
         uncertain = {name: list_uncertain(session, name) for name in sending if sends[name].uncertain}
         deliveries = [vars(one) for one in list_deliveries(session, edition)] if people and sending else []
     if json:
