@@ -44,6 +44,12 @@ def test_html_that_readers_would_see_as_it_stands_is_found(workspace: Path, tag:
     assert f"readers would see `{tag[:4]}" in findings(workspace)
 
 
+@pytest.mark.parametrize("key", ["subject", "preheader", "theme"])
+def test_what_nobody_has_written_yet_is_found_wherever_it_stands(workspace: Path, key: str) -> None:
+    change(workspace, f"{key}: ", f"{key}: Replace this text with the {key} ")
+    assert "stop" in findings(workspace)
+
+
 def test_a_sign_and_an_address_are_no_html(workspace: Path) -> None:
     change(
         workspace,

@@ -60,8 +60,9 @@ def check(draft: Draft) -> Iterator[Finding]:
         )
     elif len(mailing.preheader) not in PREHEADER_LENGTHS:
         yield finding(Level.NOTE, f"the preheader has {len(mailing.preheader)} characters.", "40 to 90 read best.")
-    if found := PLACEHOLDERS.search(draft.mail.text):
-        yield finding(Level.STOP, f"`{found[0]}` is still in the text.", "Write the real words.")
+    for where, words in (("subject", mailing.subject), ("preheader", draft.mail.preheader), ("text", draft.mail.text)):
+        if found := PLACEHOLDERS.search(words):
+            yield finding(Level.STOP, f"`{found[0]}` is still in the {where}.", "Write the real words.")
     for place, words in _texts(draft):
         if found := HTML_TAG.search(words):
             yield finding(Level.WARN, f"readers would see `{found[0][:40]}` as it stands.", "Take HTML out.", place)
