@@ -53,6 +53,7 @@ _PLACES = {
     },
 }
 
+_TEXTS = {"mj-text", "mj-button", "mj-table"}
 _HEAD = ("head", "title", "preview", "breakpoint", "attributes", "all", "class", "style", "font")
 _KNOWN = {f"mj-{name}" for name in (*_HEAD, "body", "raw", "social-element")} | _PLACES.keys() | _FORBIDDEN.keys()
 
@@ -221,6 +222,10 @@ class _Document:
         if found := re.search("[<>]", text):
             file, line = place_of(self.marked, start + found.start())
             yield Fault(file, line, "L4", f"has a bare `{found[0]}` in its text.", "Write &lt; or &gt;.")
+        if self.stack and self.stack[-1].name in _PLACES.keys() - _TEXTS and text.strip():
+            file, line = place_of(self.marked, end)
+            near = " ".join(text.split())[:40]
+            yield Fault(file, line, "L10", f"has words that would be dropped: `{near}`.", "Put them inside <mj-text>.")
 
     def _comment(self, token: re.Match[str]) -> Iterator[Fault]:
         if not re.match(r"\s*(\[if|<!\[endif\])", token["comment"]):

@@ -52,6 +52,7 @@ def test_a_plain_letter_breaks_no_rule() -> None:
         ("L9", "<mj-social><mj-social-element>x</mj-social-element></mj-social>"),
         ("L10", "<mj-section></mj-section>"),
         ("L10", "<mj-txet>x</mj-txet>"),
+        ("L10", "words between the elements"),
         ("L12", "<mj-text>x"),
         ("L12", "<mj-text color=red>x</mj-text>"),
         ("L12", "<mj-text>a & b</mj-text>"),
