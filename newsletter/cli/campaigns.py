@@ -42,6 +42,8 @@ def check(campaign: CampaignName, mailing: MailingName = None, json: Json = Fals
             if not report.findings:
                 say("  nothing to mend")
     stopped = [name for name, report in reports.items() if not report.may_pass]
+    if stopped and json:
+        raise typer.Exit(1)  # a second document beside the findings would spoil the first
     if stopped:
         raise Refused(f"{' and '.join(stopped)} cannot go out yet: mend what is marked `stop` above, then check again.")
 

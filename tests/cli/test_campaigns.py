@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -28,6 +29,14 @@ def test_nothing_is_written_when_one_of_the_mailings_cannot_be_rendered(workspac
     assert refused.returncode == 1
     assert "is damaged" in refused.stderr
     assert not (workspace / "preview").exists()
+
+
+def test_a_program_gets_one_document_of_a_month_that_cannot_go_out(workspace: Path) -> None:
+    yaml = workspace / "campaigns" / "2026-11-neuroplastic-pain" / "campaign.yaml"
+    yaml.write_text(yaml.read_text("utf-8").replace("subject: Pain", "subject: TODO Pain"), "utf-8")
+    checked = newsletter(workspace, "check", "2026-11", "--json")
+    assert checked.returncode == 1
+    assert [finding["level"] for finding in json.loads(checked.stdout)["opening"]] == ["stop"]
 
 
 def test_a_file_is_no_folder_to_write_to(workspace: Path) -> None:
