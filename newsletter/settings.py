@@ -17,13 +17,12 @@ from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo
 
-from babel import Locale, UnknownLocaleError
 from dotenv.parser import parse_stream
 from email_validator import EmailNotValidError, validate_email
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr
 
 from newsletter.errors import Fault, SettingsFaults
-from newsletter.staff_files import FileFaults, Tree, parse, read_text, read_toml
+from newsletter.staff_files import FileFaults, Language, Tree, parse, read_text, read_toml
 
 PREFIX = "NEWSLETTER_"
 WORKSPACE_FILE = "newsletter.toml"
@@ -41,14 +40,6 @@ def _time_zone(text: str) -> str:
         ZoneInfo(text)
     except (ValueError, OSError, KeyError):
         raise ValueError(f"`{text}` is not a time zone. | Write it as Europe/London or Asia/Singapore.") from None
-    return text
-
-
-def _language(text: str) -> str:
-    try:
-        Locale.parse(text, sep="-")
-    except (ValueError, UnknownLocaleError):
-        raise ValueError(f"`{text}` is not a language. | Write its code, such as en, fr or pt-BR.") from None
     return text
 
 
@@ -93,7 +84,7 @@ class Clinic(_Part):
     postal_address: HeaderLine = Field(description="Its postal address on one line; every mail shows it.")
     website: Annotated[str, AfterValidator(_base_url)] | None = Field(None, description="Its website.")
     time_zone: Annotated[str, AfterValidator(_time_zone)] = Field(description="Where its clock is: Europe/London.")
-    language: Annotated[str, AfterValidator(_language)] = Field("en", description="The language of its pages.")
+    language: Language = Field("en", description="The language of its pages.")
 
     @cached_property
     def zone(self) -> ZoneInfo:

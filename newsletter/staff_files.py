@@ -13,10 +13,11 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from stat import S_ISREG
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
 
 import yaml
-from pydantic import BaseModel, ValidationError
+from babel import Locale, UnknownLocaleError
+from pydantic import AfterValidator, BaseModel, Field, ValidationError
 from pydantic_core import ErrorDetails
 
 from newsletter.errors import Fault
@@ -25,6 +26,18 @@ TEXT_LIMIT = 1_000_000
 """Bytes a text file may have; the longest campaign on record is a hundredth of it."""
 
 DEPTH_LIMIT = 12
+
+
+def _language(text: str) -> str:
+    try:
+        Locale.parse(text, sep="-")
+    except (ValueError, UnknownLocaleError):
+        raise ValueError(f"`{text}` is not a language. | Write its code, such as en, fr or pt-BR.") from None
+    return text
+
+
+Language = Annotated[str, Field(max_length=35), AfterValidator(_language)]
+"""A language as staff write it in any file: a BCP 47 code that Babel knows."""
 
 Model = TypeVar("Model", bound=BaseModel)
 Place = tuple[str | int, ...]

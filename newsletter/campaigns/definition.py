@@ -8,10 +8,10 @@ from pathlib import PurePosixPath
 from typing import Annotated, Any
 from urllib.parse import urlsplit
 
-from babel import Locale, UnknownLocaleError
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, RootModel, Tag
 
 from newsletter.campaigns.send_times import SendTime, read_send_time
+from newsletter.staff_files import Language
 
 
 class Definition(BaseModel):
@@ -47,14 +47,6 @@ def _inner_path(text: str) -> str:
     return str(path)
 
 
-def _language(text: str) -> str:
-    try:
-        Locale.parse(text, sep="-")
-    except (ValueError, UnknownLocaleError):
-        raise ValueError(f"`{text}` is not a language. | Write its code, such as en, fr or pt-BR.") from None
-    return text
-
-
 def _month(text: str) -> str:
     if not re.fullmatch(r"20\d\d-(0[1-9]|1[0-2])", text):
         raise ValueError(f"`{text}` is not a month. | Write year and month, such as 2026-11.")
@@ -80,7 +72,6 @@ Reference = Annotated[str, Field(min_length=1, max_length=2000), AfterValidator(
 Words = Annotated[str, Field(min_length=1, max_length=5000)]
 WebAddress = Annotated[str, Field(min_length=1, max_length=2000), AfterValidator(_web_address)]
 InnerPath = Annotated[str, Field(min_length=1, max_length=200), AfterValidator(_inner_path)]
-Language = Annotated[str, Field(max_length=35), AfterValidator(_language)]
 Month = Annotated[str, AfterValidator(_month)]
 Slug = Annotated[str, Field(pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$", max_length=60)]
 When = Annotated[SendTime, BeforeValidator(_send_time)]
