@@ -41,10 +41,11 @@ from tests.sendgrid_double.running import RunningDouble, running_double
 PEOPLE = 600
 LEAVERS = 60
 NEWCOMERS = 5
-FAULTS = (
-    *("429-retry-after:0@0.03", "503@0.05", "503-after@0.05", "cut-before@0.05", "cut-after@0.05", "cut-early@0.05"),
-    *("slow-after:0.05@0.1", "400:1@0.04", "413@0.04"),
-)
+CHANCES = {
+    **{"429-retry-after:0": 0.03, "400:1": 0.04, "413": 0.04, "slow-after:0.05": 0.1},
+    **{"503": 0.05, "503-after": 0.05, "cut-before": 0.05, "cut-after": 0.05, "cut-early": 0.05},
+}
+"""What goes wrong at SendGrid, and how often: beyond once each at the beginning."""
 AT_THE_START = (
     Moment("INSERT INTO send ", When.BEFORE_COMMIT),
     Moment("INSERT INTO send ", When.AFTER_COMMIT),
@@ -59,6 +60,7 @@ ON_THE_WAY = (
     Moment("UPDATE attempt", When.AFTER_COMMIT),
 )
 RANDOM_KILLS = 6
+RESTARTS = 5
 LONGEST_LIFE = 0.25
 """Seconds until a kill at a random moment."""
 
@@ -186,8 +188,7 @@ def test_kills_and_failures_between_us_and_sendgrid_lose_nobody_and_double_nobod
             double.kill()
             story.leave(2)
             _settle(story, record, first=rounds == 1)
-            faults = FAULTS if rounds == 1 else ()
-            double = doubles.enter_context(_double(tmp_path, chance, port=double.port, faults=faults))
+            double = doubles.enter_context(_double(tmp_path, chance, port=double.port, failing=rounds == 1))
             story.live_to_the_end(double)
             _check(story, record, settled=True)
     _report(story, record, rounds)
@@ -210,8 +211,13 @@ def test_two_runners_beside_one_database_send_no_batch_twice(
         life = Life(database_url, double.host, batch_limit=10, by_runner=True, locked=locked)
         story = Story(database, database_url, tmp_path, random.Random(seed), cast, edition, [])
         while True:
-            both = [begin(life) for _ in range(2)]
-            killed = [end(process) for process in both]
+            one, other = begin(life), begin(life)
+            for _ in range(0 if locked else RESTARTS):
+                # Each start takes over what it believes to be left behind, while the one still works at it.
+                threading.Event().wait(story.chance.uniform(0, 0.2))
+                end(other, kill=True)
+                other = begin(life)
+            killed = [end(process) for process in (one, other)]
             assert killed == [False, False]
             with database.read() as session:
                 if get_send(session, edition).state is not SendState.PAUSED:
@@ -227,8 +233,11 @@ def test_two_runners_beside_one_database_send_no_batch_twice(
 
 
 def _double(
-    folder: Path, chance: random.Random, *, port: int = 0, faults: tuple[str, ...] = FAULTS
+    folder: Path, chance: random.Random, *, port: int = 0, failing: bool = True
 ) -> AbstractContextManager[RunningDouble]:
+    # Each kind once, and a success between, or the brake would hold the send; then by chance.
+    once = [spec for kind in chance.sample(list(CHANCES), len(CHANCES)) for spec in (kind, "pass")]
+    faults = (*once, *(f"{kind}@{how_often}" for kind, how_often in CHANCES.items())) if failing else ()
     return running_double(folder, "--no-mails", "--seed", str(chance.getrandbits(32)), faults=faults, port=port)
 
 
