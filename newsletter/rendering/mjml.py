@@ -16,7 +16,7 @@ from newsletter.rendering.templates import FOLDER
 
 OUTPUT_LIMIT = 2_000_000
 
-_PREHEADER = re.compile(r'<div style="display:none;font-size:1px;color:#ffffff;')
+_PREHEADER = re.compile(r'<div style="display:none;[^"]*opacity:0;[^"]*">')
 
 
 def to_html(marked: str, *, language: str, direction: str) -> str:
@@ -40,7 +40,10 @@ def to_html(marked: str, *, language: str, direction: str) -> str:
 def _mend(html: str, language: str, direction: str) -> str:
     # White text of one pixel is what spam filters look for, and the preheader is the one child of body that MRML
     # leaves without a language.
-    html = _PREHEADER.sub(f'<div lang="{language}" dir="{direction}" style="display:none;font-size:1px;', html, count=1)
+    hidden = (
+        f'<div lang="{language}" dir="{direction}" style="display:none;max-height:0;overflow:hidden;mso-hide:all;">'
+    )
+    html = _PREHEADER.sub(hidden, html, count=1)
     # MRML writes a style as an attribute on a button's cell; no standard has it.
     return re.sub(r'(<td[^>]*) vertical-align="middle"', r"\1", html)
 
