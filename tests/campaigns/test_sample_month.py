@@ -116,10 +116,10 @@ def test_the_sample_readers_chose_topics_that_exist() -> None:
     topics = read_topics(ROOT)
     with (ROOT / "subscribers" / "sample.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
-    assert list(rows[0]) == ["email", "language", "topics", "consent_source", "consented_at"]
+    assert list(rows[0]) == ["email", "language", "topics", "text_only"]
     for row in rows:
         assert set(row["topics"].split(";")) <= set(topics)
-        assert datetime.fromisoformat(row["consented_at"]).tzinfo
+        assert row["text_only"] in ("yes", "no")
 
 
 def test_the_pictures_can_be_drawn_again(tmp_path: Path) -> None:
