@@ -101,11 +101,15 @@ def test_a_bad_sheet_is_refused_whole_with_its_lines(shell: Shell, tmp_path: Pat
     assert "Nothing was imported." in said
     assert "bad.csv:3: address" in said
     assert "bad.csv:4: topics: `unheard-of` is not a topic." in said
-    sheet.write_text("address,name\nnew@example.org,New\n")
-    assert "name: is not a column that is kept." in shell.refused(
-        "subscribers", "import", str(sheet), "--consent-source", "form"
-    )
     assert shell("subscribers", "list").splitlines()[-1] == "3 people."
+
+
+def test_columns_that_are_not_for_us_are_named_when_a_sheet_comes_in(shell: Shell, tmp_path: Path) -> None:
+    sheet = tmp_path / "good.csv"
+    sheet.write_text("address,name\nnew@example.org,New\n")
+    said = shell("subscribers", "import", str(sheet), "--consent-source", "form")
+    assert "Columns that were not read: name." in said
+    assert "Added 1." in said
 
 
 def test_who_leaves_at_the_shell_has_left_once(shell: Shell) -> None:
