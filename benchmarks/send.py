@@ -219,6 +219,7 @@ def send(url: str, readers: int, profiled: bool, parent: Connection) -> None:
         wall, cpu = time.perf_counter(), time.process_time()
         if profiled:
             profile.enable()
+        jobs.keep_what_is_loaded()
         jobs.reconcile(worker, make_rules(settings))
         planned_wall, planned_cpu = time.perf_counter(), time.process_time()
         jobs.send_all(worker)

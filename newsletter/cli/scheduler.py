@@ -23,7 +23,7 @@ def scheduler(
     """Send every scheduled edition when its time has come, until it is ended with Ctrl-C."""
     from newsletter.clock import SystemClock
     from newsletter.errors import Refused
-    from newsletter.schedule.jobs import run_until_idle
+    from newsletter.schedule.jobs import keep_what_is_loaded, run_until_idle
     from newsletter.schedule.leader import leader_lock
     from newsletter.schedule.runner import make_rules, make_runner
     from newsletter.wiring import make_worker
@@ -34,6 +34,7 @@ def scheduler(
             lock = leader_lock(database)
             if not lock.acquire():
                 raise Refused("Another process schedules already; what is due is its work.")
+            keep_what_is_loaded()
             try:
                 run_until_idle(make_worker(settings, database, SystemClock()), make_rules(settings))
             finally:

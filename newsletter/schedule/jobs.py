@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -121,6 +122,16 @@ def finish_all(worker: Worker) -> None:
     for edition in running:
         with worker.database.write() as session:
             actions.finish(session, edition, actor=SCHEDULER, now=worker.clock.now())
+
+
+def keep_what_is_loaded() -> None:
+    """Tell Python's garbage collector that all there is by now stays.
+
+    A batch is thousands of new objects; counting them, the collector would look through the whole program every few
+    batches, for a fifth of the time of a send.
+    """
+    gc.collect()
+    gc.freeze()
 
 
 def run_until_idle(worker: Worker, rules: Rules) -> None:

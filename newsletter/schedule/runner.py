@@ -43,6 +43,7 @@ class Runner:
 
     def start(self) -> None:
         """Begin: look at the rows now, then at every wake-up and every 15 seconds."""
+        jobs.keep_what_is_loaded()
         self._scheduler.add_job(
             self._look,
             "interval",
