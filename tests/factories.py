@@ -13,6 +13,7 @@ from sqlalchemy.orm import Session
 from newsletter.campaigns.model import AudienceRule
 from newsletter.database.audit import SHELL, Source
 from newsletter.database.session import Database
+from newsletter.delivery.queries import list_uncertain
 from newsletter.delivery.worker import Worker
 from newsletter.editions import actions as editions
 from newsletter.editions.model import Content, Snapshot
@@ -184,3 +185,9 @@ def scheduled_edition(database: Database, cast: Cast, now: datetime = NOON, give
 def worker(database: Database, transport: Transport, clock: StillClock, name: str = "w1") -> Worker:
     """A worker with a clock of the test's own."""
     return Worker(name, database, transport, Tokens([KEY]), clock)
+
+
+def first_uncertain(session: Session, edition: str) -> str:
+    """The oldest attempt of a send that has no answer."""
+    attempts = list_uncertain(session, edition)
+    return attempts[0][0].id if attempts else "none"

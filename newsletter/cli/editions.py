@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from sqlalchemy.orm import Session
 
     from newsletter.delivery.model import Progress
-    from newsletter.delivery.tables import Attempt, Batch
+    from newsletter.delivery.tables import Attempt
     from newsletter.editions.tables import Edition
     from newsletter.settings import Settings
     from newsletter.staff.model import StaffActor
@@ -177,12 +177,12 @@ def stop(edition: EditionId, by: As = "", json: Json = False) -> None:
 
 def settle(
     edition: EditionId,
-    batch: Annotated[int, typer.Argument(help="The number of the uncertain batch, as status shows it.")],
+    attempt: Annotated[str, typer.Argument(help="The attempt without an answer, as status shows it.")],
     verdict: Annotated[str, typer.Argument(metavar="VERDICT", help="sent, not-sent or send-again.")],
     by: As = "",
     json: Json = False,
 ) -> None:
-    """Say what became of an uncertain batch, once you know it from the provider; it is never repeated by itself."""
+    """Say what became of an attempt without an answer, once you know; it is never repeated by itself."""
     from newsletter.delivery import actions
     from newsletter.delivery.model import Verdict
     from newsletter.errors import Refused
@@ -193,8 +193,8 @@ def settle(
         raise Refused(f"`{verdict}` is not a verdict. Write sent, not-sent or send-again.") from None
     settings = load_settings()
     with _acting(settings, by, Act.STEER) as (session, actor, now):
-        actions.settle_uncertain(session, edition, batch, said, actor=actor, now=now)
-    _tell_send(edition, "settled", json, f"Batch {batch} of {edition} is settled as {said.value}, in your name.")
+        actions.settle_uncertain(session, edition, attempt, said, actor=actor, now=now)
+    _tell_send(edition, "settled", json, f"{attempt} of {edition} is settled as {said.value}, in your name.")
 
 
 def status(
@@ -361,14 +361,14 @@ def _say_progress(progress: Progress) -> None:
         say(f"  Left out, as {EXPLANATIONS[reason]}: {_people(count)}.")
 
 
-def _say_uncertain(edition: str, batches: Sequence[tuple[Batch, Attempt]], settings: Settings) -> None:
+def _say_uncertain(edition: str, attempts: Sequence[tuple[Attempt, int]], settings: Settings) -> None:
     from newsletter.clock import in_clinic_time
 
-    for batch, attempt in batches:
+    for attempt, people in attempts:
         when = in_clinic_time(attempt.started_at, settings.clinic.zone)
-        say(f"    Batch {batch.number}: {_people(batch.uncertain)}, tried {when} as {attempt.id}. {attempt.answer}")
-    if batches:
-        say(f"    Ask the provider for that name, and then: newsletter settle {edition} BATCH sent|not-sent|send-again")
+        say(f"    {attempt.id}: {_people(people)}, tried {when}. {attempt.answer}")
+    if attempts:
+        say(f"    Ask the provider for that name, and then: newsletter settle {edition} NAME sent|not-sent|send-again")
 
 
 def _people(count: int) -> str:

@@ -405,6 +405,14 @@ def _settle_send(session: Session, edition: int, outcome: plan.Consequence, acto
     if outcome.attempt is AttemptState.ACCEPTED:
         session.execute(statements.FORGET_FAILURES, {"in_edition": edition})
         return
+    if outcome.holds_send:
+        early = or_(Batch.not_before.is_(None), Batch.not_before < outcome.again_at)
+        session.execute(
+            update(Batch)
+            .where(Batch.edition == edition, Batch.state == BatchState.PLANNED, early)
+            .values(not_before=outcome.again_at)
+            .execution_options(synchronize_session=False)
+        )
     failing = _count_failure(session, edition) if outcome.failed else 0
     note = outcome.pause or (
         f"{failing} attempts in a row have failed; see why with: newsletter status" if failing >= plan.BRAKE else ""
@@ -474,33 +482,45 @@ def mark_stale(
 
 
 def settle_uncertain(
-    session: Session, edition: str, batch: int, verdict: Verdict, *, actor: StaffActor, now: datetime
+    session: Session, edition: str, attempt: str, verdict: Verdict, *, actor: StaffActor, now: datetime
 ) -> None:
-    """A named person says what became of an uncertain batch, or that it goes out again; raises Refused otherwise."""
+    """A named person says what became of an attempt without an answer, or that its people get it again.
+
+    Several attempts of one batch may be without an answer, each with people of its own: those who left after the first
+    were not in the second. Raises Refused when nobody is uncertain because of this attempt.
+    """
     require(actor.person, Act.STEER)
     send = get_send(session, edition)
-    uncertain = and_(in_batch(send.edition, batch), Delivery.state == DeliveryState.UNCERTAIN)
+    batch = session.scalar(select(Attempt.batch).where(Attempt.id == attempt, Attempt.edition == send.edition))
     row = session.scalar(
-        select(Batch).where(is_batch(send.edition, batch)).with_for_update().execution_options(populate_existing=True)
+        select(Batch)
+        .where(is_batch(send.edition, batch or 0))
+        .with_for_update()
+        .execution_options(populate_existing=True)
     )
-    if row is None or row.state is not BatchState.UNCERTAIN:
-        raise Refused(f"Batch {batch} of {edition} is not uncertain; nothing was changed.")
+    if batch is None or row is None or row.state is not BatchState.UNCERTAIN:
+        raise Refused(f"{attempt} of {edition} is not uncertain; nothing was changed.")
     states: Mapping[Verdict, DeliveryState] = {
         Verdict.SENT: DeliveryState.HANDED_OVER,
         Verdict.NOT_SENT: DeliveryState.LEFT_OUT,
         Verdict.SEND_AGAIN: DeliveryState.PLANNED,
     }
-    reason = LeftOut.NOT_SENT.value if verdict is Verdict.NOT_SENT else None
+    uncertain = and_(
+        in_batch(send.edition, batch), Delivery.state == DeliveryState.UNCERTAIN, Delivery.attempt == attempt
+    )
+    people = session.scalar(select(func.count()).select_from(Delivery).where(uncertain))
+    if not people:
+        raise Refused(f"{attempt} of {edition} is not uncertain; nothing was changed.")
     session.execute(
         update(Delivery)
         .where(uncertain)
-        .values(state=states[verdict], reason=reason)
+        .values(state=states[verdict], reason=LeftOut.NOT_SENT.value if verdict is Verdict.NOT_SENT else None)
         .execution_options(synchronize_session=False)
     )
     counts = _count_anew(session, send.edition, batch)
     to = BatchState.PLANNED if counts[DeliveryState.PLANNED] else _settled_state(counts)
     _set_batch(session, send.edition, batch, BatchState.UNCERTAIN, to)
-    _audit_batch(session, actor, now, f"batch settled as {verdict.value}", send.edition, batch)
+    record(session, actor, now, f"attempt settled as {verdict.value}", f"attempt:{attempt}")
 
 
 def pause(session: Session, edition: str, *, actor: Actor, now: datetime, note: str = "") -> None:

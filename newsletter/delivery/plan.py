@@ -32,7 +32,8 @@ class Consequence:
     """What an answer means: the states that attempt, batch and its people move to (None: they stay planned).
 
     `again_at` is when a batch that is planned again may go; `pause` says why the send must stop for a person;
-    `failed` counts towards the brake; `split` cuts the batch in two.
+    `failed` counts towards the brake; `split` cuts the batch in two; `holds_send` lets every batch wait until
+    `again_at`, since the provider asked to slow down.
     """
 
     attempt: AttemptState
@@ -42,6 +43,7 @@ class Consequence:
     pause: str = ""
     failed: bool = True
     split: bool = False
+    holds_send: bool = False
 
 
 def consequence_of(receipt: Receipt, *, people: int, failures: int, now: datetime) -> Consequence:
@@ -53,8 +55,13 @@ def consequence_of(receipt: Receipt, *, people: int, failures: int, now: datetim
     match receipt.outcome:
         case Outcome.ACCEPTED:
             return Consequence(AttemptState.ACCEPTED, BatchState.ACCEPTED, DeliveryState.HANDED_OVER, failed=False)
+        case Outcome.TRY_AGAIN if receipt.not_before and not named:
+            again = max(receipt.not_before, now)
+            return Consequence(
+                AttemptState.NOT_SENT, BatchState.PLANNED, None, again_at=again, failed=False, holds_send=True
+            )
         case Outcome.TRY_AGAIN:
-            again = max(receipt.not_before or now, now + wait_after(failures)) if not named else now
+            again = now if named else now + wait_after(failures)
             return Consequence(AttemptState.NOT_SENT, BatchState.PLANNED, None, again_at=again)
         case Outcome.REJECTED if named:
             # Those who caused it are set aside; the rest goes without them at once.

@@ -39,15 +39,20 @@ def list_recipients(session: Session, edition: int, batch: int) -> list[Recipien
     return [Recipient(number, address) for number, address in rows]
 
 
-def list_uncertain(session: Session, edition: str) -> Sequence[tuple[Batch, Attempt]]:
-    """The batches of a send of which nobody knows whether they were accepted, each with its newest attempt."""
-    rows = session.execute(
-        select(Batch, Attempt)
-        .join(Attempt, Attempt.id == Batch.attempt)
-        .where(Batch.edition == get_send(session, edition).edition, Batch.state == BatchState.UNCERTAIN)
-        .order_by(Batch.number)
+def list_uncertain(session: Session, edition: str) -> Sequence[tuple[Attempt, int]]:
+    """The attempts of a send without an answer, oldest first, each with how many are uncertain because of it."""
+    in_doubt = (
+        select(Delivery.attempt, func.count().label("people"))
+        .where(Delivery.edition == get_send(session, edition).edition, Delivery.state == DeliveryState.UNCERTAIN)
+        .group_by(Delivery.attempt)
+        .subquery()
     )
-    return [(batch, attempt) for batch, attempt in rows]
+    rows = session.execute(
+        select(Attempt, in_doubt.c.people)
+        .join(in_doubt, in_doubt.c.attempt == Attempt.id)
+        .order_by(Attempt.started_at, Attempt.id)
+    )
+    return [(attempt, people) for attempt, people in rows]
 
 
 def find_trouble(session: Session, edition: str) -> Attempt | None:

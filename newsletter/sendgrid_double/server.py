@@ -21,7 +21,7 @@ import orjson
 import uvicorn
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import Route
 from uvicorn.protocols.http.h11_impl import H11Protocol
@@ -88,7 +88,15 @@ class Double:
             options.mailbox.mkdir(parents=True, exist_ok=True)
 
     async def send(self, request: Request) -> Response | None:
-        """Answer one request for mails; None when the line is to be cut."""
+        """Answer one request for mails; None when the line is to be cut, or is gone already."""
+        try:
+            return await self._answer_to(request)
+        except ClientDisconnect:
+            # Whoever was sending has died in the middle of a request; half of one is never accepted.
+            self._note_refused(0)
+            return None
+
+    async def _answer_to(self, request: Request) -> Response | None:
         if not self._has_key(request):
             await _read(request)
             self._note_refused(401)

@@ -34,7 +34,17 @@ from newsletter.errors import Refused
 from newsletter.providers.contract import Outcome, PersonalReceipt, Receipt
 from newsletter.schedule import jobs
 from newsletter.subscribers.actions import unsubscribe
-from tests.factories import RULES, FakeTransport, StillClock, add_cast, add_people, find_cast, scheduled_edition, worker
+from tests.factories import (
+    RULES,
+    FakeTransport,
+    StillClock,
+    add_cast,
+    add_people,
+    find_cast,
+    first_uncertain,
+    scheduled_edition,
+    worker,
+)
 
 STEPS = ("claim", "fly", "answer", "leave", "pause", "resume", "wait", "look", "settle", "stop")
 PEOPLE = 7
@@ -109,7 +119,8 @@ class Play:
                 case "settle":
                     # Never "send again": then a person has decided that somebody may have it twice.
                     verdict = (Verdict.SENT, Verdict.NOT_SENT)[number % 2]
-                    actions.settle_uncertain(session, self.edition, 1 + number % 3, verdict, actor=cast.max, now=now)
+                    attempt = first_uncertain(session, self.edition)
+                    actions.settle_uncertain(session, self.edition, attempt, verdict, actor=cast.max, now=now)
 
     def look(self) -> States:
         """All states as they are now."""

@@ -26,6 +26,7 @@ from tests.factories import (
     add_cast,
     add_people,
     find_cast,
+    first_uncertain,
     scheduled_edition,
     worker,
 )
@@ -47,7 +48,7 @@ def stop(session: Session, edition: str, actor: StaffActor) -> None:
 
 def settle(verdict: Verdict) -> Act:
     def act(session: Session, edition: str, actor: StaffActor) -> None:
-        actions.settle_uncertain(session, edition, 1, verdict, actor=actor, now=NOON)
+        actions.settle_uncertain(session, edition, first_uncertain(session, edition), verdict, actor=actor, now=NOON)
 
     return act
 
@@ -59,9 +60,9 @@ def settle(verdict: Verdict) -> Act:
         ([pause], resume, "edition", ("send resumed", {})),
         ([], stop, "edition", ("send stopped", {"people": 4})),
         ([pause], stop, "edition", ("send stopped", {"people": 4})),
-        ([], settle(Verdict.SENT), "batch", ("batch settled as sent", {})),
-        ([], settle(Verdict.NOT_SENT), "batch", ("batch settled as not sent", {})),
-        ([], settle(Verdict.SEND_AGAIN), "batch", ("batch settled as send again", {})),
+        ([], settle(Verdict.SENT), "attempt", ("attempt settled as sent", {})),
+        ([], settle(Verdict.NOT_SENT), "attempt", ("attempt settled as not sent", {})),
+        ([], settle(Verdict.SEND_AGAIN), "attempt", ("attempt settled as send again", {})),
     ],
 )
 def test_what_is_done_leaves_one_line_and_what_is_refused_none(
@@ -73,6 +74,7 @@ def test_what_is_done_leaves_one_line_and_what_is_refused_none(
             earlier(session, edition, find_cast(session).max)
     old = lines(database)
     with database.write() as session:
+        in_doubt = first_uncertain(session, edition)
         actor = find_cast(session).max
         act(session, edition, actor)
     with database.read() as session:
@@ -80,7 +82,7 @@ def test_what_is_done_leaves_one_line_and_what_is_refused_none(
     (new,) = lines(database)[len(old) :]
     assert (new.action, new.details) == told
     assert (new.actor, new.source, new.at) == (actor.who, actor.source, NOON)
-    assert new.subject == {"edition": f"edition:{edition}", "batch": "batch:1/1"}[subject]
+    assert new.subject == {"edition": f"edition:{edition}", "attempt": f"attempt:{in_doubt}"}[subject]
     assert (new.content_hash is not None) is (subject == "edition")
 
     with pytest.raises(Refused), database.write() as session:

@@ -13,7 +13,7 @@ from newsletter.database.audit import SCHEDULER, SHELL, AuditLine
 from newsletter.database.session import Database
 from newsletter.delivery import actions
 from newsletter.delivery.model import BatchState, DeliveryState, LostClaim, SendState, Verdict, delivery_id
-from newsletter.delivery.queries import get_progress
+from newsletter.delivery.queries import get_progress, list_uncertain
 from newsletter.delivery.tables import Attempt, Batch, Delivery, Send
 from newsletter.delivery.worker import Step, send_next_batch
 from newsletter.editions.actions import schedule
@@ -40,6 +40,7 @@ from tests.factories import (
     add_people,
     approved_edition,
     find_cast,
+    first_uncertain,
     scheduled_edition,
     snapshot,
     worker,
@@ -285,13 +286,54 @@ def test_what_is_uncertain_waits_for_a_named_person(database: Database) -> None:
     assert len(transport.batches) == 1, "nothing is repeated by itself"
     with database.write() as session:
         actor = find_cast(session).max
-        actions.settle_uncertain(session, edition, 1, Verdict.SEND_AGAIN, actor=actor, now=clock.now())
+        attempt = first_uncertain(session, edition)
+        actions.settle_uncertain(session, edition, attempt, Verdict.SEND_AGAIN, actor=actor, now=clock.now())
     run_until_idle(worker(database, transport, clock), RULES)
     with database.read() as session:
         assert get_progress(session, edition).state is SendState.FINISHED
         assert get_progress(session, edition).handed_over == 3
     with database.write() as session, pytest.raises(Refused, match="not uncertain"):
-        actions.settle_uncertain(session, edition, 1, Verdict.SENT, actor=actor, now=clock.now())
+        actions.settle_uncertain(session, edition, attempt, Verdict.SENT, actor=actor, now=clock.now())
+
+
+def test_two_attempts_without_an_answer_are_settled_each_by_itself(database: Database) -> None:
+    transport = FakeTransport(answers=[TimeoutError("read timed out"), TimeoutError("read timed out")])
+    edition, clock = planned(database, 3, transport)
+    run_until_idle(worker(database, transport, clock), RULES)
+    with database.write() as session:
+        actor = find_cast(session).max
+        first = first_uncertain(session, edition)
+        unsubscribe(session, 1, source="page", actor=SHELL, now=clock.now())
+        actions.settle_uncertain(session, edition, first, Verdict.SEND_AGAIN, actor=actor, now=clock.now())
+    clock.go(minutes=1)
+    run_until_idle(worker(database, transport, clock), RULES)
+    with database.write() as session:
+        in_doubt = {attempt.id: people for attempt, people in list_uncertain(session, edition)}
+        assert in_doubt[first] == 1, "who left was not in the second attempt"
+        (second,) = in_doubt.keys() - {first}
+        assert in_doubt[second] == 2
+        actions.settle_uncertain(session, edition, first, Verdict.SENT, actor=actor, now=clock.now())
+        actions.settle_uncertain(session, edition, second, Verdict.NOT_SENT, actor=actor, now=clock.now())
+    run_until_idle(worker(database, transport, clock), RULES)
+    with database.read() as session:
+        progress = get_progress(session, edition)
+    assert progress.state is SendState.FINISHED
+    assert (progress.handed_over, progress.left_out[LeftOut.NOT_SENT]) == (1, 2)
+
+
+def test_being_asked_to_slow_down_lets_the_whole_send_wait_and_breaks_nothing(database: Database) -> None:
+    transport = FakeTransport(batch_limit=1)
+    edition, clock = planned(database, 8, transport)
+    for _ in range(7):
+        transport.answers = [Receipt(Outcome.TRY_AGAIN, "slow down", not_before=clock.now() + timedelta(seconds=60))]
+        before = len(transport.batches)
+        run_until_idle(worker(database, transport, clock), RULES)
+        assert len(transport.batches) == before + 1, "nothing goes while the provider asks us to wait"
+        clock.go(seconds=61)
+    run_until_idle(worker(database, transport, clock), RULES)
+    with database.read() as session:
+        assert get_progress(session, edition).state is SendState.FINISHED
+    assert len(transport.accepted) == len(set(transport.accepted)) == 8
 
 
 def test_one_refused_person_does_not_keep_the_mail_from_the_others(database: Database) -> None:

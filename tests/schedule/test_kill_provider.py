@@ -29,7 +29,7 @@ from newsletter.delivery.model import (
     read_delivery_id,
 )
 from newsletter.delivery.queries import get_progress, get_send, list_attempts, list_sends, list_uncertain
-from newsletter.delivery.tables import Batch, Delivery
+from newsletter.delivery.tables import Attempt, Batch, Delivery
 from newsletter.sendgrid_double.record import Recorded, read_record
 from newsletter.subscribers.actions import unsubscribe
 from newsletter.subscribers.model import LeftOut
@@ -307,31 +307,29 @@ def _settle(story: Story, record: Path, *, first: bool) -> None:
     """
     accepted = _accepted(record)
     with story.database.write() as session:
-        for batch, _ in list_uncertain(session, story.edition):
-            people = _uncertain_people(session, batch)
+        for attempt, _ in list_uncertain(session, story.edition):
+            people = _uncertain_people(session, attempt)
             there = people & accepted.keys()
-            assert there in (set(), people), f"one verdict is true of everybody in batch {batch.number}"
+            assert there in (set(), people), f"one verdict is true of everybody in {attempt.id}"
             stayed = people - story.left.keys()
             if there:
                 verdict = Verdict.SENT
             elif not stayed or (first and not story.given_up):
                 verdict = Verdict.NOT_SENT
                 story.given_up |= stayed
-            elif first and stayed != people:
-                # Who has left stays uncertain in this batch because of its first try. A second one without an answer
-                # would leave no verdict that is true of both, so this batch goes when nothing fails any more.
-                continue
             else:
                 verdict = Verdict.SEND_AGAIN
             story.happened[f"settled: {verdict}"] += 1
             actions.settle_uncertain(
-                session, story.edition, batch.number, verdict, actor=story.cast.max, now=SystemClock().now()
+                session, story.edition, attempt.id, verdict, actor=story.cast.max, now=SystemClock().now()
             )
 
 
-def _uncertain_people(session: Session, batch: Batch) -> set[int]:
+def _uncertain_people(session: Session, attempt: Attempt) -> set[int]:
     statement = select(Delivery.subscriber).where(
-        Delivery.edition == batch.edition, Delivery.batch == batch.number, Delivery.state == DeliveryState.UNCERTAIN
+        Delivery.edition == attempt.edition,
+        Delivery.attempt == attempt.id,
+        Delivery.state == DeliveryState.UNCERTAIN,
     )
     return set(session.scalars(statement))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.client
+import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -450,3 +451,11 @@ def test_a_failure_written_wrong_at_the_shell_is_refused(tmp_path: Path) -> None
 
 def test_every_kind_of_failure_can_be_told(double: RunningDouble) -> None:
     double.fail(*Kind)
+
+
+def test_a_client_that_dies_in_the_middle_of_a_request_is_noted_and_no_complaint(double: RunningDouble) -> None:
+    with socket.create_connection(("127.0.0.1", double.port)) as line:
+        head = f"POST /v3/mail/send HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {double.key}\r\n"
+        line.sendall(f"{head}Content-Type: application/json\r\nContent-Length: 9000\r\n\r\n{{".encode())
+    while not any(entry.status == 0 and not entry.accepted for entry in double.recorded()):
+        assert double.process.poll() is None
