@@ -8,9 +8,12 @@ from __future__ import annotations
 
 import http.client
 import select
+import socket
 import ssl
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from urllib.parse import urlsplit
 
 from newsletter.clock import Clock
@@ -20,6 +23,8 @@ from newsletter.providers.sendgrid.request import request_body
 
 TIMEOUT = 30.0
 """Seconds for the whole exchange: connecting, sending and the answer."""
+CONNECT_TIMEOUT = 10.0
+"""Seconds for each address of the host."""
 KEPT_FOR = 15.0
 """Seconds that an idle connection is trusted; one that the other end has closed would make a good batch uncertain."""
 ANSWER_LIMIT = 1_000_000
@@ -32,33 +37,45 @@ class SendGridTransport:
     batch_limit = 1_000
     idempotent = False
 
-    def __init__(self, key: str, host: str, clock: Clock) -> None:
+    def __init__(self, key: str, host: str, clock: Clock, *, timeout: float = TIMEOUT) -> None:
         parts = urlsplit(host)
         self._https = parts.scheme == "https"
         self._where = (parts.hostname or "", parts.port)
         self._path = f"{parts.path.rstrip('/')}/v3/mail/send"
         self._headers = {"Authorization": f"Bearer {key}", "Content-Type": "application/json"}
         self._clock = clock
+        self._timeout = timeout
         self._tls = ssl.create_default_context() if self._https else None
         self._kept = threading.local()
 
     def send(self, batch: OutgoingBatch) -> Receipt:
         """Hand over a batch; see `contract.Transport`."""
         body = request_body(batch)
-        deadline = time.monotonic() + TIMEOUT
+        deadline = time.monotonic() + self._timeout
         try:
             connection = self._connection()
         except OSError as error:
             return Receipt(Outcome.TRY_AGAIN, f"SendGrid cannot be reached: {_plain(error)}.")
+        # With too little time left for an answer, it is better begun anew.
+        if time.monotonic() > deadline - self._timeout / 3:
+            self.close()
+            return Receipt(Outcome.TRY_AGAIN, "connecting to SendGrid took too long to begin.")
+        with _ended_at(deadline, connection):
+            return self._exchange(connection, batch, body)
+
+    def _exchange(self, connection: http.client.HTTPConnection, batch: OutgoingBatch, body: bytes) -> Receipt:
         try:
             connection.request("POST", self._path, body, self._headers)
         except OSError as error:
             # Not all of it had left, so it cannot have been accepted; but the reason may have come early.
-            return self._early_answer(connection, batch, deadline) or Receipt(
+            return self._early_answer(connection, batch) or Receipt(
                 Outcome.TRY_AGAIN, f"the connection to SendGrid broke before the batch had left: {_plain(error)}."
             )
+        except (http.client.HTTPException, ValueError) as error:
+            self.close()
+            return Receipt(Outcome.ACCOUNT_TROUBLE, f"no request can be made with these settings: {_plain(error)}.")
         try:
-            return self._answer(connection, batch, deadline)
+            return self._answer(connection, batch)
         except (OSError, http.client.HTTPException) as error:
             self.close()
             return Receipt(Outcome.UNCERTAIN, f"the batch had left and SendGrid gave no clear answer: {_plain(error)}.")
@@ -70,10 +87,7 @@ class SendGridTransport:
             kept.close()
         self._kept.connection = None
 
-    def _answer(self, connection: http.client.HTTPConnection, batch: OutgoingBatch, deadline: float) -> Receipt:
-        left = deadline - time.monotonic()
-        if connection.sock is not None:
-            connection.sock.settimeout(max(left, 0.1))
+    def _answer(self, connection: http.client.HTTPConnection, batch: OutgoingBatch) -> Receipt:
         response = connection.getresponse()
         body = response.read(ANSWER_LIMIT)
         if response.will_close or not response.isclosed():
@@ -82,13 +96,13 @@ class SendGridTransport:
             self._kept.since = time.monotonic()
         return read_answer(batch, response.status, dict(response.getheaders()), body, self._clock.now())
 
-    def _early_answer(
-        self, connection: http.client.HTTPConnection, batch: OutgoingBatch, deadline: float
-    ) -> Receipt | None:
+    def _early_answer(self, connection: http.client.HTTPConnection, batch: OutgoingBatch) -> Receipt | None:
         # A server that dislikes the key or the size may answer and close while we still write. A "yes" to half a
         # request does not exist.
         try:
-            receipt = self._answer(connection, batch, min(deadline, time.monotonic() + 2))
+            if connection.sock is not None:
+                connection.sock.settimeout(2)
+            receipt = self._answer(connection, batch)
         except (OSError, http.client.HTTPException):
             receipt = None
         self.close()
@@ -99,18 +113,37 @@ class SendGridTransport:
         if kept is not None and kept.sock is not None:
             idle = time.monotonic() - self._kept.since
             if idle < KEPT_FOR and not select.select([kept.sock], [], [], 0)[0]:
-                kept.sock.settimeout(TIMEOUT)
+                kept.sock.settimeout(self._timeout)
                 return kept
             self.close()
         host, port = self._where
         fresh = (
-            http.client.HTTPSConnection(host, port, timeout=TIMEOUT, context=self._tls)
+            http.client.HTTPSConnection(host, port, timeout=CONNECT_TIMEOUT, context=self._tls)
             if self._https
-            else http.client.HTTPConnection(host, port, timeout=TIMEOUT)
+            else http.client.HTTPConnection(host, port, timeout=CONNECT_TIMEOUT)
         )
         fresh.connect()
+        fresh.sock.settimeout(self._timeout)
         self._kept.connection, self._kept.since = fresh, time.monotonic()
         return fresh
+
+
+@contextmanager
+def _ended_at(deadline: float, connection: http.client.HTTPConnection) -> Iterator[None]:
+    # A socket's own time-out begins anew with every byte that comes; this one does not.
+    line = connection.sock
+
+    def end() -> None:
+        with suppress(OSError):
+            line.shutdown(socket.SHUT_RDWR)
+
+    watchdog = threading.Timer(max(deadline - time.monotonic(), 0), end)
+    watchdog.daemon = True
+    watchdog.start()
+    try:
+        yield
+    finally:
+        watchdog.cancel()
 
 
 def _plain(error: Exception) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import socket
 import threading
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 
 import pytest
 
@@ -167,3 +167,29 @@ def test_a_redirect_is_never_followed_with_the_key_in_hand() -> None:
         thread.join()
     assert receipt.outcome is Outcome.ACCOUNT_TROUBLE
     assert len(seen) == 1
+
+
+def test_a_key_that_can_stand_in_no_header_is_told_and_nothing_leaves(double: RunningDouble) -> None:
+    with closing(SendGridTransport("SG.double\n", double.host, SystemClock())) as transport:
+        before = accepted(double)
+        for _ in range(2):
+            assert transport.send(make_batch(1)).outcome is Outcome.ACCOUNT_TROUBLE
+        assert accepted(double) == before
+
+
+def test_an_answer_that_drips_in_for_ever_is_given_up_as_uncertain() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def drip() -> None:
+            peer, _ = server.accept()
+            with peer, suppress(OSError):
+                peer.recv(65536)
+                while True:
+                    peer.sendall(b"H")
+                    threading.Event().wait(0.05)
+
+        thread = threading.Thread(target=drip)
+        thread.start()
+        with closing(SendGridTransport("SG.x", address(server), SystemClock(), timeout=1)) as transport:
+            assert transport.send(make_batch(1)).outcome is Outcome.UNCERTAIN
+        thread.join()
