@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from urllib.parse import urlsplit
+
 from starlette.applications import Starlette
 from starlette.datastructures import MutableHeaders
 from starlette.middleware import Middleware
@@ -12,6 +14,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from newsletter.public.pages import PAGES
 from newsletter.public.routes import ROUTES as PUBLIC
+from newsletter.settings import is_loopback
 from newsletter.site import STRICT, Site
 from newsletter.studio.access import LoopbackOnly
 from newsletter.studio.routes import ROUTES as STUDIO
@@ -26,12 +29,18 @@ HEADERS = {
 
 
 def create_app(site: Site, *, public_only: bool = False) -> Starlette:
-    """The application over the parts of one site; `public_only` leaves the studio out."""
+    """The application over the parts of one site; `public_only` leaves the studio out.
+
+    Until there are accounts, the studio is there only with a BASE_URL on this machine: behind a proxy, a request from
+    the internet can look like one from here.
+    """
     # One application, so that every page finds the same parts; the door stands before the studio's routes.
+    base_url = site.settings.machine.base_url
+    has_studio = not public_only and is_loopback(urlsplit(base_url).hostname or "")
     studio = Mount("/studio", routes=STUDIO, middleware=[Middleware(LoopbackOnly, site=site)])
     app = Starlette(
-        routes=[*PUBLIC, *([] if public_only else [studio])],
-        middleware=[Middleware(SafeHeaders, https=site.settings.machine.base_url.startswith("https:"))],
+        routes=[*PUBLIC, *([studio] if has_studio else [])],
+        middleware=[Middleware(SafeHeaders, https=base_url.startswith("https:"))],
         exception_handlers={404: _not_found, 500: _failed},
     )
     app.state.site = site

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
+from starlette.testclient import TestClient
 
 from newsletter.subscribers.tokens import Purpose
+from newsletter.web import create_app
 from tests.web.conftest import Client, Running
 
 
@@ -33,6 +37,16 @@ def test_this_machine_comes_in(client: Client, base_url: str) -> None:
 
 def test_a_public_web_has_no_studio(client: Client) -> None:
     assert client(public_only=True).get("/studio/inbox").status_code == 404
+
+
+def test_an_installation_with_a_public_address_has_no_studio(running: Running) -> None:
+    settings = running.site.settings
+    machine = settings.machine.model_copy(update={"base_url": "https://news.clinic.example.org"})
+    public = replace(running.site, settings=settings.model_copy(update={"machine": machine}))
+    # As a bare `proxy_pass http://127.0.0.1:8000` of nginx passes a request from the internet on.
+    behind_a_proxy = TestClient(create_app(public), base_url="http://127.0.0.1:8000", client=("127.0.0.1", 50000))
+    for address in ("/studio", "/studio/inbox", "/studio/inbox/nd1x1/html"):
+        assert behind_a_proxy.get(address).status_code == 404
 
 
 def test_the_inbox_lists_every_mail_and_opens_one(client: Client) -> None:
