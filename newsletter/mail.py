@@ -7,16 +7,45 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from email import policy
+from email.header import Header
 from email.headerregistry import Address
 from email.message import EmailMessage
+from email.policy import EmailPolicy
 from email.utils import format_datetime
 
-# Python's own SMTP policy writes a header of 79 octets or more without spaces as encoded-words, which no mailbox
-# reads in List-Unsubscribe; 998 is the longest line that RFC 5322 (2.1.1) allows.
-WIRE = policy.SMTP.clone(max_line_length=998)
-# The same number cuts the lines of quoted-printable bodies, which may have 76 signs (RFC 2045, 6.7).
-BODY = policy.SMTP.clone(max_line_length=76)
+
+class WirePolicy(EmailPolicy):
+    """CRLF, lines of 76 signs (RFC 2045, 6.7; RFC 2047, 2), and the headers of RFC 2369 and 2919 in one piece.
+
+    Python writes a long header without spaces as encoded-words, which no mailbox reads in List-Unsubscribe; a line may
+    have 998 signs (RFC 5322, 2.1.1). And where it needs several encoded-words it loses spaces between them, so words
+    beyond ASCII are left to its older class Header, which does not.
+    """
+
+    def fold(self, name: str, value: str) -> str:
+        """The header as it stands in a mail, with its line end."""
+        if name.startswith("List-"):
+            return f"{name}: {value}{self.linesep}"
+        if str(value).isascii():
+            return str(super().fold(name, value))
+        addresses = getattr(value, "addresses", None)
+        if addresses is None:
+            return f"{name}: {self._encoded(name, str(value))}{self.linesep}"
+        people = (
+            f"{self._encoded(name, one.display_name)} <{one.addr_spec}>" if one.display_name else one.addr_spec
+            for one in addresses
+        )
+        return f"{name}: {', '.join(people)}{self.linesep}"
+
+    def fold_binary(self, name: str, value: str) -> bytes:
+        """As `fold`, in bytes."""
+        return self.fold(name, value).encode("ascii")
+
+    def _encoded(self, name: str, words: str) -> str:
+        return Header(words, "utf-8", 76, name).encode(linesep=self.linesep)
+
+
+WIRE = WirePolicy(linesep="\r\n", max_line_length=76)
 
 
 @dataclass(frozen=True)
@@ -48,6 +77,11 @@ def one_click_headers(unsubscribe_url: str) -> dict[str, str]:
     return {"List-Unsubscribe": f"<{unsubscribe_url}>", "List-Unsubscribe-Post": "List-Unsubscribe=One-Click"}
 
 
+def list_id(sender: Mailbox) -> str:
+    """The List-Id of a clinic's newsletter: the same for ever, so that readers can sort by it (RFC 2919)."""
+    return f"<newsletter.{sender.address.rpartition('@')[2]}>"
+
+
 def to_wire(email: OutgoingEmail, *, date: datetime, message_id: str) -> bytes:
     """The mail as RFC 5322 bytes with CRLF; the same arguments give the same bytes.
 
@@ -57,7 +91,7 @@ def to_wire(email: OutgoingEmail, *, date: datetime, message_id: str) -> bytes:
     for value in (email.subject, email.sender.name, email.recipient.name, email.reply_to.name, *email.headers.values()):
         if re.search(r"[\x00-\x1f\x7f\x85\u2028\u2029]", value):
             raise ValueError("A header of a mail may not have a line break or a control character.")
-    message = EmailMessage(policy=BODY)
+    message = EmailMessage(policy=WIRE)
     message["From"] = _header_address(email.sender)
     message["To"] = _header_address(email.recipient)
     message["Reply-To"] = _header_address(email.reply_to)
@@ -71,7 +105,7 @@ def to_wire(email: OutgoingEmail, *, date: datetime, message_id: str) -> bytes:
         message.add_alternative(email.html, subtype="html", cte="quoted-printable")
         # A boundary drawn at random would make two writings of one mail differ.
         message.set_boundary(f"=_{hashlib.sha256(message_id.encode()).hexdigest()[:32]}")
-    return message.as_bytes(policy=WIRE)
+    return message.as_bytes()
 
 
 def _header_address(mailbox: Mailbox) -> Address:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from newsletter.campaigns.model import Campaign, Mailing
 from newsletter.errors import Refused
-from newsletter.mail import Mailbox, OutgoingEmail, one_click_headers, to_wire
+from newsletter.mail import Mailbox, OutgoingEmail, list_id, one_click_headers, to_wire
 from newsletter.rendering.email import archive_slug
 from newsletter.rendering.model import RenderedEmail, Slot
 from newsletter.settings import Settings
@@ -72,6 +72,9 @@ def _as_eml(settings: Settings, mailing: Mailing, slug: str, mail: RenderedEmail
         subject=mail.subject,
         text=mail.text,
         html=mail.html,
-        headers=one_click_headers(f"{settings.machine.base_url}/unsubscribe/{SAMPLE_TOKEN}"),
+        headers={
+            **one_click_headers(f"{settings.machine.base_url}/unsubscribe/{SAMPLE_TOKEN}"),
+            "List-Id": list_id(Mailbox(sender.address)),
+        },
     )
     return to_wire(email, date=mailing.send_at, message_id=f"{slug}@{sender.address.rpartition('@')[2]}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from datetime import UTC, datetime
 from email import message_from_bytes, policy
@@ -39,6 +40,16 @@ def test_the_link_to_leave_is_never_an_encoded_word() -> None:
     head = wire(MAIL).partition(b"\r\n\r\n")[0]
     assert b"\r\nList-Unsubscribe: <https://news.clinic.example.org/unsubscribe/" + b"a" * 150 + b">" in head
     assert b"\r\nList-Unsubscribe-Post: List-Unsubscribe=One-Click" in head
+
+
+@pytest.mark.parametrize("words", ["نوم هادئ كل ليلة " * 12, "日本語" * 60, "é" * 200])
+def test_encoded_words_are_as_short_as_the_standard_says(words: str) -> None:
+    mail = replace(MAIL, subject=words.strip(), sender=Mailbox("news@clinic.example.org", words.strip()))
+    head = wire(mail).partition(b"\r\n\r\n")[0]
+    encoded = re.findall(rb"=\?utf-8\?[qb]\?[^?]*\?=", head, re.IGNORECASE)
+    assert encoded
+    assert max(map(len, encoded)) <= 75
+    assert message_from_bytes(wire(mail), policy=policy.default)["Subject"] == words.strip()
 
 
 def test_a_mail_program_reads_back_what_was_written() -> None:

@@ -18,7 +18,7 @@ from email.utils import parsedate_to_datetime
 from pathlib import Path
 
 from newsletter.errors import NotFound
-from newsletter.mail import OutgoingEmail, to_wire
+from newsletter.mail import OutgoingEmail, list_id, to_wire
 from newsletter.providers.contract import Outcome, OutgoingBatch, PersonalMail, Receipt
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,99}")
@@ -106,7 +106,7 @@ def _one_mail(batch: OutgoingBatch, person: PersonalMail) -> bytes:
         batch.subject,
         substitute(batch.text, person.substitutions),
         html,
-        person.headers,
+        {**person.headers, "List-Id": list_id(batch.sender)},
     )
     domain = batch.sender.address.rpartition("@")[2]
     return to_wire(email, date=batch.date, message_id=f"{person.delivery}@{domain}")

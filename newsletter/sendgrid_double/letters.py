@@ -28,7 +28,7 @@ from newsletter.sendgrid_double.description import (
 )
 
 # A header that the sender chose is written as it is, whatever its name promises about its form.
-_FREE = WIRE.clone(header_factory=HeaderRegistry(use_default_map=False))
+_FREE = WIRE.clone(max_line_length=998, header_factory=HeaderRegistry(use_default_map=False))
 
 
 def write_letters(request: MailSend, message_id: str, now: datetime) -> Iterator[tuple[str, bytes]]:
@@ -80,7 +80,7 @@ def _replies_to(request: MailSend, person: Personalization) -> Iterator[Sender]:
 # Most of the head is the same for everybody in a request.
 @lru_cache(maxsize=256)
 def _line(name: str, value: str, form: EmailPolicy) -> str:
-    return str(form.header_factory(name, value).fold(policy=form))
+    return str(form.fold(name, form.header_factory(name, value)))
 
 
 def _address(person: Sender | Recipient) -> str:

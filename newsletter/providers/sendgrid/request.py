@@ -10,7 +10,7 @@ from typing import Any
 
 import orjson
 
-from newsletter.mail import Mailbox
+from newsletter.mail import Mailbox, list_id
 from newsletter.providers.contract import OutgoingBatch, PersonalMail
 
 # Readers are not tracked. Each is named, since the defaults of an account may be on; with subscription tracking on,
@@ -34,7 +34,7 @@ def request_fields(batch: OutgoingBatch) -> dict[str, Any]:
     if batch.html is not None:
         content.append({"type": "text/html", "value": batch.html})
     return {
-        "personalizations": [_personalization(person) for person in batch.people],
+        "personalizations": [_personalization(person, list_id(batch.sender)) for person in batch.people],
         "from": _address(batch.sender),
         "reply_to": _address(batch.reply_to),
         "subject": batch.subject,
@@ -43,11 +43,12 @@ def request_fields(batch: OutgoingBatch) -> dict[str, Any]:
     }
 
 
-def _personalization(person: PersonalMail) -> dict[str, Any]:
+def _personalization(person: PersonalMail, of_list: str) -> dict[str, Any]:
     # Substitutions reach the content and not the headers, so the link to leave is written out in each person's own.
+    # All headers stand here, since those of one person may take the place of those for everybody.
     return {
         "to": [{"email": person.recipient.address}],
-        "headers": person.headers,
+        "headers": {**person.headers, "List-Id": of_list},
         "substitutions": person.substitutions,
         "custom_args": person.custom_args,
     }

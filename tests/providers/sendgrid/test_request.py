@@ -38,7 +38,7 @@ def built_by_sendgrid(batch: OutgoingBatch) -> dict[str, Any]:
     for number, person in enumerate(batch.people):
         own = Personalization()
         own.add_to(To(person.recipient.address))
-        for name, value in person.headers.items():
+        for name, value in {**person.headers, "List-Id": "<newsletter.clinic.example.org>"}.items():
             own.add_header(Header(name, value))
         for tag, value in person.substitutions.items():
             own.add_substitution(Substitution(tag, value))
