@@ -70,7 +70,7 @@ def approve(edition: EditionId, by: As = "", json: Json = False) -> None:
 
     settings = load_settings()
     rules = settings.sending
-    with _acting(settings, by, Act.REVIEW) as (session, actor, now):
+    with _acting(settings, by, Act.REVIEW, by_name=True) as (session, actor, now):
         row = actions.approve(
             session, edition, actor=actor, now=now, needed=rules.approvals_needed, days=rules.approval_days
         )
@@ -90,7 +90,7 @@ def send_back(
     from newsletter.editions import actions
 
     settings = load_settings()
-    with _acting(settings, by, Act.REVIEW) as (session, actor, now):
+    with _acting(settings, by, Act.REVIEW, by_name=True) as (session, actor, now):
         row = actions.send_back(session, edition, actor=actor, now=now, note=note)
     _tell(row, settings, json, f"{row.id} was sent back. What is mended is submitted as a new edition.")
 
@@ -192,7 +192,7 @@ def settle(
     except ValueError:
         raise Refused(f"`{verdict}` is not a verdict. Write sent, not-sent or send-again.") from None
     settings = load_settings()
-    with _acting(settings, by, Act.STEER) as (session, actor, now):
+    with _acting(settings, by, Act.STEER, by_name=True) as (session, actor, now):
         actions.settle_uncertain(session, edition, attempt, said, actor=actor, now=now)
     _tell_send(edition, "settled", json, f"{attempt} of {edition} is settled as {said.value}, in your name.")
 
@@ -318,11 +318,13 @@ def verify(edition: EditionId, json: Json = False) -> None:
 
 
 @contextmanager
-def _acting(settings: Settings, by: str, act: Act) -> Iterator[tuple[Session, StaffActor, datetime]]:
+def _acting(
+    settings: Settings, by: str, act: Act, *, by_name: bool = False
+) -> Iterator[tuple[Session, StaffActor, datetime]]:
     from newsletter.clock import SystemClock
 
     with opened(settings) as database, database.write() as session:
-        yield session, who_acts(session, by, act), SystemClock().now()
+        yield session, who_acts(session, by, act, by_name=by_name), SystemClock().now()
 
 
 def _tell(row: Edition, settings: Settings, json: bool, text: str) -> None:
@@ -368,7 +370,8 @@ def _say_uncertain(edition: str, attempts: Sequence[tuple[Attempt, int]], settin
         when = in_clinic_time(attempt.started_at, settings.clinic.zone)
         say(f"    {attempt.id}: {_people(people)}, tried {when}. {attempt.answer}")
     if attempts:
-        say(f"    Ask the provider for that name, and then: newsletter settle {edition} NAME sent|not-sent|send-again")
+        say("    Ask the provider for that name, and then:")
+        say(f"    newsletter settle {edition} NAME sent|not-sent|send-again --as EMAIL")
 
 
 def _people(count: int) -> str:

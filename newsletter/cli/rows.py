@@ -49,9 +49,10 @@ def opened(settings: Settings) -> Iterator[Database]:
         database.close()
 
 
-def who_acts(session: Session, email: str, act: Act) -> StaffActor:
+def who_acts(session: Session, email: str, act: Act, *, by_name: bool = False) -> StaffActor:
     """The member of staff that somebody at the shell says they are; said nothing, the only one whose job it is.
 
+    `by_name` is for what a person puts their name to, such as an approval: then nobody is guessed.
     Raises NotFound for an address that is not of the staff, Refused when nothing is said and several may.
     """
     from newsletter.database.audit import Source
@@ -65,7 +66,7 @@ def who_acts(session: Session, email: str, act: Act) -> StaffActor:
     able = [person for person in list_people(session) if not person.roles.isdisjoint(MAY[act])]
     # Where an author, a reviewer and a manager may all submit, it is the author's job.
     usual = [person for person in able if MAY[act][0] in person.roles] or able
-    if len(usual) == 1:
+    if len(usual) == 1 and not by_name:
         return acting(usual[0], Source.SHELL)
     if able:
         raise Refused(f"Say who you are: --as EMAIL. These may {act.value}: {', '.join(p.email for p in able)}.")

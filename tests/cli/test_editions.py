@@ -94,6 +94,18 @@ def test_whatever_is_refused_is_told_in_a_sentence(shell: Shell) -> None:
         assert told in shell.refused(*words), words
 
 
+def test_nobody_signs_in_another_persons_name(shell: Shell) -> None:
+    shell("submit", "2026-11", "--mailing", "opening", "--as", "ada@example.org")
+    for words in (("approve", EDITION), ("send-back", EDITION)):
+        said = shell.refused(*words)
+        assert "Say who you are: --as EMAIL." in said
+        assert "These may approve an edition or send it back: rhea@example.org." in said
+    said = shell.refused("settle", EDITION, "a1", "sent")
+    assert "Say who you are: --as EMAIL. These may pause, resume or stop a send: root@example.org, max" in said
+    assert "is approved" in shell("approve", EDITION, "--as", "rhea@example.org")
+    assert "goes out on" in shell("schedule", EDITION, "--at", "in 10 minutes")
+
+
 def test_a_bad_sheet_is_refused_whole_with_its_lines(shell: Shell, tmp_path: Path) -> None:
     sheet = tmp_path / "bad.csv"
     sheet.write_text("address,topics\nnew@example.org,\nnobody,\nnew2@example.org,unheard-of\n")
