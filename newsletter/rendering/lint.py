@@ -190,17 +190,13 @@ class _Document:
             return Fault(element.file, element.line, rule, f"<{element.name} {key}>: {problem}", remedy)
 
         ours = element.name.startswith("mj-")
-        if (
-            ours
-            and re.fullmatch(r"(inner-)?padding(-\w+)?", key)
-            and not re.fullmatch(r"\d+(\.\d+)?px( \d+(\.\d+)?px){0,3}", value)
-        ):
+        if ours and "padding" in key and not _PIXELS.fullmatch(value):
             yield fault("L1", f"`{value}` needs px in every part.", "Write `0px 24px`, not `0 24px`.")
         if ours and key == "width" and not re.fullmatch(r"\d+(\.\d+)?(px|%)", value):
             yield fault("L1", f"`{value}` has no unit.", "Write px or %.")
         if "\n" in value or "\t" in value or "\\" in value:
             yield fault("L2", "holds a line break, a tab or a backslash.", "Write it on one line.")
-        elif not value.isascii() and (strange := next((c for c in value if _is_strange(c)), None)):
+        elif not value.isascii() and (strange := next((c for c in value if is_strange(c)), None)):
             yield fault(
                 "L3", f"holds the character U+{ord(strange):04X} as it is.", "Use the filter `attr` on the value."
             )
@@ -210,9 +206,7 @@ class _Document:
             yield fault("L7", "is not known to the renderer.", "Use padding or <mj-spacer>.")
         if element.name == "mj-raw" and key == "position":
             yield fault("L7", "is not known to the renderer.", "Remove it.")
-        if ("color" in key or key == "style") and re.search(
-            r"#(?:[0-9A-Fa-f]{3}|[0-9A-Fa-f]{4})(?![0-9A-Fa-f])", value
-        ):
+        if "#" in value and ("color" in key or key == "style") and _SHORT_COLOUR.search(value):
             yield fault("L14", f"`{value}` has a short colour.", "Write all six digits.")
         if key.lower().startswith("on") or _SCRIPT.match(value):
             yield fault("L7", "is a script.", "Remove it: no mail program runs it; many call it an attack.")
@@ -249,5 +243,6 @@ class _Document:
                 yield Fault("", 0, "L11", f"the mail has no {what}.", f"Add <{name}> to <mj-head>.")
 
 
-def _is_strange(character: str) -> bool:
+def is_strange(character: str) -> bool:
+    """Whether MRML prints a character of an attribute as a Rust escape; it must be written as a reference."""
     return character != " " and unicodedata.category(character) in {"Cc", "Cf", "Zs", "Zl", "Zp", "Mn"}

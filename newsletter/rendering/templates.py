@@ -28,7 +28,7 @@ from markupsafe import Markup, escape
 
 from newsletter.campaigns import markdown
 from newsletter.errors import Fault, TemplateFault
-from newsletter.rendering.lint import MARK
+from newsletter.rendering.lint import MARK, is_strange
 from newsletter.rendering.plaintext import wrap
 
 FOLDER = "templates/email"
@@ -60,15 +60,14 @@ def mark(source: str, name: str) -> str:
 
 def attribute(text: str) -> Markup:
     """Text for an MJML attribute: MRML prints many characters there as Rust escapes unless they are references."""
-    safe = str(escape(unicodedata.normalize("NFC", " ".join(str(text).split()))))
+    # What gettext gives has its values escaped already.
+    words = text.unescape() if isinstance(text, Markup) else str(text)
+    safe = str(escape(unicodedata.normalize("NFC", " ".join(words.split()))))
     if safe.isascii() and safe.isprintable():
         return Markup(safe)  # noqa: S704 - escaped in the line above
     return Markup(  # noqa: S704 - escaped above
-        "".join(c if c == " " or unicodedata.category(c) not in _STRANGE else f"&#{ord(c)};" for c in safe)
+        "".join(f"&#{ord(c)};" if is_strange(c) else c for c in safe)
     )
-
-
-_STRANGE = frozenset({"Cc", "Cf", "Zs", "Zl", "Zp", "Mn"})
 
 
 def prose(text: str, styles: Mapping[str, str], top_heading: int = 3) -> Markup:

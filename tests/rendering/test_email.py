@@ -123,6 +123,14 @@ HOSTILE = [
 ]
 
 
+def test_the_words_of_a_picture_are_escaped_once(settings: Settings, campaign: Campaign) -> None:
+    picture = campaign.mailings[1].items[0]
+    assert isinstance(picture, Video)
+    html = letter(settings, campaign, replace(picture, title='Q&A: "pain" – нет')).html
+    alts = [html_entities.unescape(alt) for alt in re.findall(r'alt="([^"]*)"', html)]
+    assert 'Play video: Q&A: "pain" – нет' in alts
+
+
 @pytest.mark.parametrize("words", HOSTILE)
 def test_hostile_words_are_shown_as_they_are_and_do_nothing(settings: Settings, campaign: Campaign, words: str) -> None:
     author = Author("a", words, words, (words,), None)

@@ -69,6 +69,13 @@ def check(draft: Draft) -> Iterator[Finding]:
     for slot in Slot:
         if slot.value in f"{mailing}":
             yield finding(Level.STOP, f"the text holds `{slot.value}`, which stands for a link.", "Remove it.")
+    language = draft.campaign.language
+    if language.partition("-")[0].lower() != "en":
+        yield finding(
+            Level.WARN,
+            f"it is written in `{language}`, and the letter's own words (By, Listen, Unsubscribe) are still English.",
+            "Write them in your language in templates/email.",
+        )
     for item in mailing.items:
         if isinstance(item, Article):
             if item.author is None:
@@ -77,7 +84,7 @@ def check(draft: Draft) -> Iterator[Finding]:
                 yield finding(
                     Level.NOTE, "no reviewer is named.", "Add `reviewed_by:` when somebody checked it.", item.name
                 )
-            if item.review_by and item.review_by < draft.mailing.send_at.date():
+            if item.review_by and item.review_by < draft.mailing.send_at.astimezone(draft.clinic.zone).date():
                 yield finding(
                     Level.STOP,
                     f"the article should have been read again by {item.review_by}.",
