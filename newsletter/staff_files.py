@@ -11,6 +11,7 @@ import re
 import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from stat import S_ISREG
 from typing import Annotated, Any, TypeVar
@@ -28,15 +29,17 @@ TEXT_LIMIT = 1_000_000
 DEPTH_LIMIT = 12
 
 
-def _language(text: str) -> str:
+@lru_cache(maxsize=256)
+def read_language(text: str) -> str:
+    """A language code that Babel knows, in the one form for all its spellings: `en`, `pt-BR`; raises ValueError."""
     try:
-        Locale.parse(text, sep="-")
+        locale = Locale.parse(text.strip(), sep="-")
     except (ValueError, UnknownLocaleError):
         raise ValueError(f"`{text}` is not a language. | Write its code, such as en, fr or pt-BR.") from None
-    return text
+    return str(locale).replace("_", "-")
 
 
-Language = Annotated[str, Field(max_length=35), AfterValidator(_language)]
+Language = Annotated[str, Field(max_length=35), AfterValidator(read_language)]
 """A language as staff write it in any file: a BCP 47 code that Babel knows."""
 
 Model = TypeVar("Model", bound=BaseModel)

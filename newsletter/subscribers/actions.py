@@ -12,6 +12,7 @@ from sqlalchemy.orm import Session
 from newsletter.database.audit import Actor, record
 from newsletter.database.base import insert_or_skip
 from newsletter.errors import Refused
+from newsletter.staff_files import read_language
 from newsletter.subscribers.address import address_hash, address_key, check_address
 from newsletter.subscribers.model import ALLOWED_MOVES, NewSubscriber, SubscriberState, SuppressionReason
 from newsletter.subscribers.queries import find_subscriber
@@ -42,9 +43,11 @@ def add_subscriber(
 ) -> Subscriber:
     """Add one person, `active` when consent is proved already and `pending` when it must be confirmed.
 
-    Raises Refused when the address is no address or is here already: nobody's consent is raised by adding them again.
+    Raises Refused when the address is no address or is here already: nobody's consent is raised by adding them again;
+    and for a language that is none.
     """
     address = check_address(person.address)
+    language = _check_language(person.language)
     _require_consent_source(consent_source)
     there = find_subscriber(session, address)
     if there is not None:
@@ -56,7 +59,7 @@ def add_subscriber(
         address=address,
         address_key=address_key(address),
         address_hash=address_hash(address, suppression_key),
-        language=person.language,
+        language=language,
         text_only=person.text_only,
         added_at=now,
         joined_at=now if state is SubscriberState.ACTIVE else None,
@@ -205,6 +208,13 @@ def _state(session: Session, subscriber: int) -> SubscriberState:
     if state is None:
         raise Refused("That person is not here any more.")
     return state
+
+
+def _check_language(text: str) -> str:
+    try:
+        return read_language(text)
+    except ValueError as error:
+        raise Refused(str(error).replace(" | ", " ")) from None
 
 
 def _require_consent_source(consent_source: str) -> None:

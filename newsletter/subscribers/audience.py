@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import ColumnElement, Select, and_, case, exists, literal, null, or_, select
+from sqlalchemy import ColumnElement, Select, and_, case, exists, func, literal, null, or_, select
 
 from newsletter.campaigns.model import AudienceRule
 from newsletter.subscribers.consent import REASON_BY_STATE
@@ -46,7 +46,7 @@ def resolve_audience(
         begin = datetime.combine(rule.joined_before, time(), zone)
         cases.append((Subscriber.joined_at >= begin, literal(LeftOut.JOINED_LATER.value)))
     if not rule.any_language:
-        cases.append((Subscriber.language != language, literal(LeftOut.OTHER_LANGUAGE.value)))
+        cases.append((~_reads(language), literal(LeftOut.OTHER_LANGUAGE.value)))
     if rule.topics:
         chose = exists().where(SubscriberTopic.subscriber == Subscriber.number)
         cases.append(
@@ -55,6 +55,13 @@ def resolve_audience(
     if rule.not_mailed_within and mailed_lately is not None:
         cases.append((Subscriber.number.in_(mailed_lately), literal(LeftOut.MAILED_LATELY.value)))
     return select(Subscriber.number, Subscriber.text_only, case(*cases, else_=null()).label("reason"))
+
+
+def _reads(language: str) -> ColumnElement[bool]:
+    """Whether the statement's Subscriber reads a language; whoever reads en-GB reads what is written in en or en-US."""
+    primary = language.partition("-")[0].lower()
+    theirs = func.lower(Subscriber.language)
+    return or_(theirs == primary, theirs.startswith(f"{primary}-"))
 
 
 def lately(rule: AudienceRule, at: datetime) -> datetime | None:

@@ -12,7 +12,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 
 from newsletter.errors import Fault
-from newsletter.staff_files import FileFaults, decode_text
+from newsletter.staff_files import FileFaults, decode_text, read_language
 from newsletter.subscribers.address import AddressRefused, address_key, check_address
 from newsletter.subscribers.model import NewSubscriber
 
@@ -88,6 +88,12 @@ def _read_rows(rows: csv._reader, name: str, language: str, topics: Collection[s
                 Fault(name, line, "text_only", f"`{cells['text_only']}` is neither yes nor no.", "Write yes or no.")
             )
             continue
-        person = NewSubscriber(address, cells.get("language") or language, chosen, text_only)
+        try:
+            reads = read_language(cells.get("language") or language)
+        except ValueError as error:
+            problem, _, remedy = str(error).partition(" | ")
+            faults.append(Fault(name, line, "language", problem, remedy))
+            continue
+        person = NewSubscriber(address, reads, chosen, text_only)
         people.setdefault(address_key(address), person)
     return Sheet(tuple(people.values()), tuple(faults), dropped)

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from zoneinfo import ZoneInfo
 
 import pytest
 from sqlalchemy import select
 
+from newsletter.campaigns.model import AudienceRule
 from newsletter.database.audit import SHELL, Actor, AuditLine
 from newsletter.database.session import Database
 from newsletter.errors import Refused
 from newsletter.subscribers import actions
+from newsletter.subscribers.audience import resolve_audience
 from newsletter.subscribers.consent import may_receive
 from newsletter.subscribers.model import NewSubscriber, SubscriberState, SuppressionReason
 from newsletter.subscribers.queries import count_by_state, find_subscriber, get_subscriber, list_consents_of
-from newsletter.subscribers.tables import Suppression
+from newsletter.subscribers.tables import Subscriber, Suppression
 from tests.factories import KEY, NOON
 
 LATER = NOON + timedelta(days=1)
@@ -125,6 +128,28 @@ def test_a_suppressed_address_is_kept_as_a_hash_alone_and_once(database: Databas
         assert len(hashes) == 2
         assert not any("example" in hashed for hashed in hashes)
     assert [action for action, _ in _audit(database)] == ["subscriber added", *["address suppressed"] * 2]
+
+
+def test_whoever_reads_a_language_gets_what_is_written_in_it_wherever_they_live(database: Database) -> None:
+    # The last two stand for rows from before codes were checked, and for a language whose code only begins alike.
+    with database.write() as session:
+        for language in ("en", "en-GB", "fr", "EN", "enm"):
+            session.add(Subscriber(state=SubscriberState.ACTIVE, language=language, added_at=NOON, joined_at=NOON))
+            session.flush()
+    for written in ("en", "en-US"):
+        audience = resolve_audience(AudienceRule(), language=written, at=LATER, zone=ZoneInfo("Europe/London"))
+        with database.read() as session:
+            reasons = [row[2] for row in session.execute(audience.order_by(Subscriber.number))]
+        assert reasons == [None, None, "other language", None, "other language"]
+    with database.write() as session, pytest.raises(Refused, match=r"`English` is not a language\. Write its code"):
+        actions.add_subscriber(
+            session,
+            NewSubscriber("ann@example.org", "English"),
+            consent_source="form",
+            suppression_key=KEY,
+            actor=SHELL,
+            now=NOON,
+        )
 
 
 def test_only_active_people_whose_address_is_free_may_receive() -> None:

@@ -72,3 +72,10 @@ def test_addresses_are_kept_in_a_form_that_every_mail_service_takes() -> None:
     sheet = _read("email\nann@bücher.example\ngrüße@example.org\n".encode())
     assert [person.address for person in sheet.people] == ["ann@xn--bcher-kva.example"]
     assert "plain letters" in sheet.faults[0].problem
+
+
+def test_a_language_has_one_spelling_and_what_is_none_is_a_fault_with_its_line() -> None:
+    sheet = _read(b"address,language\na@example.org,EN\nb@example.org,en-gb\nc@example.org,English\nd@example.org,\n")
+    assert [person.language for person in sheet.people] == ["en", "en-GB", "en"]
+    assert [(fault.line, fault.field) for fault in sheet.faults] == [(4, "language")]
+    assert str(sheet.faults[0]).endswith("`English` is not a language. Write its code, such as en, fr or pt-BR.")
