@@ -172,7 +172,11 @@ def suppress(
     actor: Actor,
     now: datetime,
 ) -> bool:
-    """An address is never mailed again, whether or not a person with it is here; False when it was so already."""
+    """An address is never mailed again, whether or not a person with it is here; False when it was so already.
+
+    Raises AddressRefused for what is no address.
+    """
+    address = check_address(address)
     hashed = address_hash(address, suppression_key)
     added = session.scalar(
         insert_or_skip(session, Suppression)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-from contextlib import suppress
 
 from email_validator import EmailNotValidError, validate_email
 
@@ -32,14 +31,12 @@ def check_address(text: str) -> str:
 
 
 def address_key(address: str) -> str:
-    """The form by which an address is unique: lower case, the domain as it stands in DNS.
+    """The form by which an address that `check_address` gave is unique: lower case.
 
+    What was typed must be checked first: only so has every domain one form, that of IDNA 2008.
     RFC 5321 lets a server tell `Ann@` from `ann@`; none that people use does, and mailing one person twice is worse.
     """
-    local, _, domain = address.strip().rpartition("@")
-    with suppress(UnicodeError):
-        domain = domain.encode("idna").decode("ascii")
-    return f"{local}@{domain}".casefold()
+    return address.casefold()
 
 
 def address_hash(address: str, suppression_key: str) -> str:

@@ -8,18 +8,19 @@ from sqlalchemy import Select, func, select
 from sqlalchemy.orm import Session
 
 from newsletter.errors import NotFound
-from newsletter.subscribers.address import address_key
+from newsletter.subscribers.address import address_key, check_address
 from newsletter.subscribers.model import Audience, LeftOut, SubscriberState
 from newsletter.subscribers.tables import Consent, Subscriber, SubscriberTopic
 
 
 def find_subscriber(session: Session, address: str) -> Subscriber | None:
-    """The person with an address, however it is spelt."""
-    return session.scalar(select(Subscriber).where(Subscriber.address_key == address_key(address)))
+    """The person with an address, however it is spelt; raises AddressRefused for what is no address."""
+    key = address_key(check_address(address))
+    return session.scalar(select(Subscriber).where(Subscriber.address_key == key))
 
 
 def get_subscriber(session: Session, address: str) -> Subscriber:
-    """The person with an address; raises NotFound."""
+    """The person with an address; raises NotFound, or AddressRefused for what is no address."""
     found = find_subscriber(session, address)
     if found is None:
         raise NotFound(f"Nobody with the address {address} is here. See them all: newsletter subscribers list")

@@ -53,6 +53,17 @@ def test_one_person_has_one_row_however_the_address_is_spelt(database: Database)
     assert _audit(database) == [("subscriber added", f"subscriber:{number}")]
 
 
+def test_two_domains_that_differ_by_a_sharp_s_are_two_people(database: Database) -> None:
+    # IDNA 2003 made strasse.de of straße.de; since IDNA 2008 they belong to different owners.
+    sharp, plain = _add(database, "ann@straße.de"), _add(database, "ann@strasse.de")
+    with database.read() as session:
+        for typed in ("ann@straße.de", "ANN@STRAßE.DE", " ann@xn--strae-oqa.de "):
+            assert get_subscriber(session, typed).number == sharp
+        assert get_subscriber(session, "ann@strasse.de").number == plain
+        with pytest.raises(Refused, match="is not an e-mail address"):
+            get_subscriber(session, "ann")
+
+
 def test_confirming_and_leaving_happen_once_and_are_kept_as_consent(database: Database) -> None:
     number = _add(database, "ann@example.org", SubscriberState.PENDING)
     actor = Actor.subscriber(number)
@@ -139,7 +150,7 @@ def test_whoever_reads_a_language_gets_what_is_written_in_it_wherever_they_live(
     for written in ("en", "en-US"):
         audience = resolve_audience(AudienceRule(), language=written, at=LATER, zone=ZoneInfo("Europe/London"))
         with database.read() as session:
-            reasons = [row[2] for row in session.execute(audience.order_by(Subscriber.number))]
+            reasons = session.execute(audience.order_by(Subscriber.number)).scalars("reason").all()
         assert reasons == [None, None, "other language", None, "other language"]
     with database.write() as session, pytest.raises(Refused, match=r"`English` is not a language\. Write its code"):
         actions.add_subscriber(
