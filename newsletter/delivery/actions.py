@@ -227,9 +227,11 @@ def begin_waiting(session: Session, *, actor: Actor, now: datetime) -> int:
     return begun
 
 
-def claim(session: Session, *, worker: str, actor: Actor, now: datetime, lease: timedelta = plan.LEASE) -> Claim | None:
-    """Take the next batch for one worker to build, or None when nothing may go now."""
-    batch = session.execute(statements.FIND_NEXT_BATCH, {"now": now}).one_or_none()
+def claim(
+    session: Session, *, worker: str, transport: str, actor: Actor, now: datetime, lease: timedelta = plan.LEASE
+) -> Claim | None:
+    """Take the next batch of a send through a transport for one worker to build, or None when nothing may go now."""
+    batch = session.execute(statements.FIND_NEXT_BATCH, {"now": now, "transport": transport}).one_or_none()
     if batch is None:
         return None
     fence = session.scalar(
@@ -448,12 +450,13 @@ def mark_stale(
     *,
     actor: Actor,
     now: datetime,
-    idempotent: bool,
+    idempotent: str | None,
     stale_after: timedelta = plan.STALE_AFTER,
 ) -> int:
     """Attempts without an answer for too long become uncertain; gives how many.
 
-    Through an `idempotent` transport a repeat cannot reach anybody twice, so the batch is planned again at once.
+    `idempotent` names the transport, if any, through which a repeat cannot reach anybody twice: a batch of a send that
+    began with it is planned again at once.
     """
     rows = session.execute(
         select(Attempt.id, Attempt.edition, Attempt.batch)
@@ -470,7 +473,7 @@ def mark_stale(
             continue
         marked += 1
         if batch.attempt == attempt and batch.state is BatchState.IN_FLIGHT:
-            if idempotent:
+            if idempotent is not None and session.get_one(Send, edition).transport == idempotent:
                 _set_batch(session, edition, number, BatchState.IN_FLIGHT, BatchState.PLANNED)
             else:
                 planned = and_(in_batch(edition, number), Delivery.state == DeliveryState.PLANNED)
@@ -517,6 +520,8 @@ def settle_uncertain(
         .values(state=states[verdict], reason=LeftOut.NOT_SENT.value if verdict is Verdict.NOT_SENT else None)
         .execution_options(synchronize_session=False)
     )
+    if verdict is Verdict.SEND_AGAIN:
+        session.execute(update(Send).where(Send.edition == send.edition).values(asked_at=now))
     counts = _count_anew(session, send.edition, batch)
     to = BatchState.PLANNED if counts[DeliveryState.PLANNED] else _settled_state(counts)
     _set_batch(session, send.edition, batch, BatchState.UNCERTAIN, to)
@@ -555,7 +560,9 @@ def resume(
             f"{edition} has been paused for more than {hours:g} hours. Should the rest still get it now? "
             f"Then: newsletter resume {edition} --although-late"
         )
-    if not _move(session, send.edition, SendState.RUNNING, SendState.PAUSED, note="", paused_at=None, failing=0):
+    if not _move(
+        session, send.edition, SendState.RUNNING, SendState.PAUSED, note="", paused_at=None, failing=0, asked_at=now
+    ):
         raise _cannot(session, edition, "resumed")
     session.execute(
         update(Batch)

@@ -183,6 +183,16 @@ class Progress:
 
 
 @dataclass(frozen=True)
+class Standing:
+    """A running send of which something may go: with what it began, and when it last went or was told to go."""
+
+    edition: str
+    transport: str
+    base_url: str
+    last_moved: datetime
+
+
+@dataclass(frozen=True)
 class PersonInSend:
     """What became of one person's mail; `reason` says why they were left out or refused."""
 

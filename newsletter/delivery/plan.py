@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
-from newsletter.delivery.model import AttemptState, BatchState, DeliveryState
+from newsletter.delivery.model import AttemptState, BatchState, DeliveryState, Standing
 from newsletter.providers.contract import Outcome, Receipt
 
 CHUNK = 50_000
@@ -99,6 +99,18 @@ def state_of_person(outcome: Outcome) -> DeliveryState | None:
         Outcome.UNCERTAIN: DeliveryState.UNCERTAIN,
     }
     return answers.get(outcome)
+
+
+def reason_to_ask(send: Standing, *, transport: str, base_url: str, late_after: timedelta, now: datetime) -> str | None:
+    """Why a running send may not go on without a person; None when it may. An empty `base_url` fits every send."""
+    if send.transport != transport:
+        return f"it began with TRANSPORT={send.transport}, and TRANSPORT is {transport} now"
+    if base_url and send.base_url != base_url:
+        return f"its links begin with {send.base_url}, and BASE_URL is {base_url} now"
+    if now - send.last_moved > late_after:
+        since = send.last_moved.astimezone(UTC).strftime("%Y-%m-%d %H:%M UTC")
+        return f"it stood still since {since}; resume it if it shall go on"
+    return None
 
 
 def may_resume(paused_at: datetime, now: datetime, late_after: timedelta) -> bool:

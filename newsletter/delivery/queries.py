@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from datetime import datetime
 
-from sqlalchemy import Select, func, select
+from sqlalchemy import Select, exists, func, select
 from sqlalchemy.orm import Session
 
 from newsletter.delivery import statements
-from newsletter.delivery.model import BatchState, DeliveryState, PersonInSend, Progress, SendState
+from newsletter.delivery.model import BatchState, DeliveryState, PersonInSend, Progress, SendState, Standing
 from newsletter.delivery.tables import Attempt, Batch, Delivery, Send
 from newsletter.editions.tables import Edition
 from newsletter.errors import NotFound
@@ -31,6 +31,22 @@ def list_sends(session: Session, *states: SendState) -> Sequence[Send]:
     """The sends in some states, or all, oldest first."""
     statement = select(Send).order_by(Send.opened_at, Send.edition)
     return session.scalars(statement.where(Send.state.in_(states)) if states else statement).all()
+
+
+def list_going(session: Session) -> list[Standing]:
+    """The running sends of which a batch waits to be claimed, oldest first."""
+    last = select(func.max(Attempt.started_at)).where(Attempt.edition == Send.edition).scalar_subquery()
+    waits = exists().where(Batch.edition == Send.edition, Batch.state == BatchState.PLANNED)
+    rows = session.execute(
+        select(Edition.id, Send.transport, Edition.base_url, Send.opened_at, Send.asked_at, last)
+        .join(Edition, Edition.serial == Send.edition)
+        .where(Send.state == SendState.RUNNING, waits)
+        .order_by(Send.opened_at, Send.edition)
+    )
+    return [
+        Standing(edition, transport, base_url, max(time for time in times if time is not None))
+        for edition, transport, base_url, *times in rows
+    ]
 
 
 def list_recipients(session: Session, edition: int, batch: int) -> list[Recipient]:

@@ -62,6 +62,7 @@ FIND_NEXT_BATCH = (
     .join(_send, _send.c.edition == _batch.c.edition)
     .where(
         _send.c.state == SendState.RUNNING,
+        _send.c.transport == bindparam("transport"),
         _batch.c.state == BatchState.PLANNED,
         or_(_batch.c.not_before.is_(None), _batch.c.not_before <= _NOW),
     )
@@ -69,7 +70,10 @@ FIND_NEXT_BATCH = (
     .limit(1)
     .with_for_update(of=_batch, skip_locked=True)
 )
-"""The next batch that may be claimed, kept from other workers until the transaction ends; `now`."""
+"""The next batch that may be claimed, kept from other workers until the transaction ends; `now`.
+
+Only of sends that began with this `transport`: what another one accepted, this one cannot know.
+"""
 
 CLAIM = (
     update(_batch)

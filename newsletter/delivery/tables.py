@@ -15,7 +15,8 @@ class Send(Base):
     """One edition going out; its key is the edition's, so an edition can never have two.
 
     `audience_at` and `highest_subscriber` fix the audience before planning begins; `planned_up_to` and `next_batch`
-    are how far planning is; `content_hash` is the approved one. `failing` counts failing attempts in a row.
+    are how far planning is; `content_hash` is the approved one. `failing` counts failing attempts in a row. `asked_at`
+    is when a person last said that it goes on.
     """
 
     __tablename__ = "send"
@@ -32,6 +33,7 @@ class Send(Base):
     next_batch: Mapped[int] = mapped_column(default=1)
     wait_until: Mapped[datetime | None] = mapped_column(Instant)
     paused_at: Mapped[datetime | None] = mapped_column(Instant)
+    asked_at: Mapped[datetime | None] = mapped_column(Instant)
     failing: Mapped[int] = mapped_column(default=0)
     opened_at: Mapped[datetime] = mapped_column(Instant)
     finished_at: Mapped[datetime | None] = mapped_column(Instant)

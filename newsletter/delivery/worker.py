@@ -61,7 +61,14 @@ def send_next_batch(worker: Worker) -> Step:
     Raises only what the database raises before anything is handed over; then the batch is claimed again later.
     """
     with worker.database.write() as session:
-        claim = actions.claim(session, worker=worker.name, actor=SCHEDULER, now=worker.clock.now(), lease=worker.lease)
+        claim = actions.claim(
+            session,
+            worker=worker.name,
+            transport=worker.transport.name,
+            actor=SCHEDULER,
+            now=worker.clock.now(),
+            lease=worker.lease,
+        )
     if claim is None:
         return Step.NOTHING_TO_DO
     batch = build_batch(worker, claim)

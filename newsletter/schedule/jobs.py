@@ -13,7 +13,7 @@ from newsletter.database.audit import SCHEDULER
 from newsletter.database.heartbeat import record_heartbeat
 from newsletter.delivery import actions, plan
 from newsletter.delivery.model import SendState
-from newsletter.delivery.queries import list_sends
+from newsletter.delivery.queries import list_going, list_sends
 from newsletter.delivery.worker import Step, Worker, send_next_batch
 from newsletter.editions.actions import expire_approvals, hold
 from newsletter.editions.queries import list_due, list_scheduled_times
@@ -21,6 +21,9 @@ from newsletter.errors import Refused
 from newsletter.schedule.due import HORIZON
 
 PART = "scheduler"
+
+ASK_EVERY = timedelta(minutes=1)
+"""How often, while batches go, it is asked whether their sends may go on."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +51,7 @@ def reconcile(worker: Worker, rules: Rules) -> list[datetime]:
             session,
             actor=SCHEDULER,
             now=now,
-            idempotent=worker.transport.idempotent,
+            idempotent=_repeats_through(worker),
             stale_after=rules.stale_after,
         )
         actions.begin_waiting(session, actor=SCHEDULER, now=now)
@@ -65,8 +68,12 @@ def take_over(worker: Worker) -> None:
     with worker.database.write() as session:
         actions.expire_leases(session, actor=SCHEDULER, now=now, all_of_them=True)
         actions.mark_stale(
-            session, actor=SCHEDULER, now=now, idempotent=worker.transport.idempotent, stale_after=timedelta(0)
+            session, actor=SCHEDULER, now=now, idempotent=_repeats_through(worker), stale_after=timedelta(0)
         )
+
+
+def _repeats_through(worker: Worker) -> str | None:
+    return worker.transport.name if worker.transport.idempotent else None
 
 
 def open_due(worker: Worker, rules: Rules) -> None:
@@ -106,13 +113,40 @@ def plan_all(worker: Worker, rules: Rules) -> None:
                 more = actions.plan_audience(session, edition, actor=SCHEDULER, now=worker.clock.now(), zone=rules.zone)
 
 
-def send_all(worker: Worker, is_stopping: Callable[[], bool] = lambda: False) -> int:
-    """Send every batch that may go now, then end the sends that are done; gives how many batches went."""
+def send_all(worker: Worker, is_stopping: Callable[[], bool] = lambda: False, rules: Rules | None = None) -> int:
+    """Send every batch that may go now, then end the sends that are done; gives how many batches went.
+
+    With rules, a send that needs a person to go on is paused first.
+    """
     sent = 0
-    while not is_stopping() and (step := send_next_batch(worker)) is not Step.NOTHING_TO_DO:
+    asked_at: datetime | None = None
+    while not is_stopping():
+        # Not only at the beginning: the machine may sleep for a night between two batches.
+        now = worker.clock.now()
+        if rules is not None and (asked_at is None or abs(now - asked_at) > ASK_EVERY):
+            pause_what_needs_a_person(worker, rules)
+            asked_at = now
+        step = send_next_batch(worker)
+        if step is Step.NOTHING_TO_DO:
+            break
         sent += step is Step.SENT
     finish_all(worker)
     return sent
+
+
+def pause_what_needs_a_person(worker: Worker, rules: Rules) -> None:
+    """Pause every running send that would go on otherwise than it began, or after it stood still too long."""
+    now = worker.clock.now()
+    with worker.database.read() as session:
+        going = list_going(session)
+    for send in going:
+        reason = plan.reason_to_ask(
+            send, transport=worker.transport.name, base_url=rules.base_url, late_after=rules.late_after, now=now
+        )
+        if reason:
+            # A person may have paused or stopped it first: then there is nothing to do.
+            with worker.database.write() as session, suppress(Refused):
+                actions.pause(session, send.edition, actor=SCHEDULER, now=now, note=reason)
 
 
 def finish_all(worker: Worker) -> None:
@@ -140,5 +174,5 @@ def run_until_idle(worker: Worker, rules: Rules) -> None:
         take_over(worker)
     while True:
         reconcile(worker, rules)
-        if not send_all(worker):
+        if not send_all(worker, rules=rules):
             return

@@ -100,7 +100,7 @@ class Runner:
             if self._stopping.is_set() or not self._took_over:
                 continue
             try:
-                jobs.send_all(self._worker, self._stopping.is_set)
+                jobs.send_all(self._worker, self._stopping.is_set, self._rules)
             except (OperationalError, DatabaseUnusable) as error:
                 _log.warning("The database did not answer: %s", type(error).__name__)
 

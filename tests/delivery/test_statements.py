@@ -55,7 +55,7 @@ def test_no_batch_makes_the_database_read_the_whole_edition(database: Database) 
 def test_a_batch_whose_counters_do_not_add_up_is_counted_anew(database: Database) -> None:
     clock = planned(database, FakeTransport())
     with database.write() as session:
-        claim = actions.claim(session, worker="w", actor=SCHEDULER, now=clock.now())
+        claim = actions.claim(session, worker="w", transport="fake", actor=SCHEDULER, now=clock.now())
         assert claim is not None
         flight = actions.put_in_flight(session, claim, actor=SCHEDULER, now=clock.now())
         assert flight is not None

@@ -81,7 +81,7 @@ class Play:
             cast = find_cast(session)
             match name:
                 case "claim":
-                    claim = actions.claim(session, worker=f"w{number}", actor=SCHEDULER, now=now)
+                    claim = actions.claim(session, worker=f"w{number}", transport="fake", actor=SCHEDULER, now=now)
                     self.claims += [claim] if claim else []
                 case "fly" if self.claims:
                     claim = self.claims.pop(number % len(self.claims))
@@ -114,7 +114,7 @@ class Play:
                     self.clock.go(seconds=30 * number)
                 case "look":
                     actions.expire_leases(session, actor=SCHEDULER, now=now)
-                    actions.mark_stale(session, actor=SCHEDULER, now=now, idempotent=False)
+                    actions.mark_stale(session, actor=SCHEDULER, now=now, idempotent=None)
                     actions.finish(session, self.serial, actor=SCHEDULER, now=now)
                 case "settle":
                     # Never "send again": then a person has decided that somebody may have it twice.

@@ -61,7 +61,7 @@ def planned(database: Database, people: int, transport: FakeTransport) -> tuple[
 def test_everybody_gets_it_once_and_the_send_finishes(database: Database) -> None:
     transport = FakeTransport()
     edition, clock = planned(database, 35, transport)
-    assert jobs.send_all(worker(database, transport, clock)) == 4
+    assert jobs.send_all(worker(database, transport, clock), rules=RULES) == 4
     with database.read() as session:
         progress = get_progress(session, edition)
         assert (progress.state, progress.handed_over, progress.planned) == (SendState.FINISHED, 35, 0)
@@ -194,7 +194,7 @@ def test_who_leaves_between_building_and_commit_is_not_in_what_goes_out(database
     transport = FakeTransport()
     edition, clock = planned(database, 3, transport)
     with database.write() as session:
-        claim = actions.claim(session, worker="w", actor=SCHEDULER, now=clock.now())
+        claim = actions.claim(session, worker="w", transport="fake", actor=SCHEDULER, now=clock.now())
         assert claim is not None
         for n in (1, 2, 3):
             number = get_subscriber(session, f"reader{n}@example.org").number
@@ -384,7 +384,7 @@ def test_a_worker_that_lost_its_claim_sends_nothing(database: Database) -> None:
     transport = FakeTransport()
     _, clock = planned(database, 2, transport)
     with database.write() as session:
-        old = actions.claim(session, worker="frozen", actor=SCHEDULER, now=clock.now())
+        old = actions.claim(session, worker="frozen", transport="fake", actor=SCHEDULER, now=clock.now())
         assert old is not None
     clock.go(minutes=5)
     run_until_idle(worker(database, transport, clock), RULES)
@@ -397,7 +397,7 @@ def test_an_answer_that_comes_after_all_settles_an_uncertain_batch(database: Dat
     transport = FakeTransport()
     edition, clock = planned(database, 2, transport)
     with database.write() as session:
-        claim = actions.claim(session, worker="slow", actor=SCHEDULER, now=clock.now())
+        claim = actions.claim(session, worker="slow", transport="fake", actor=SCHEDULER, now=clock.now())
         assert claim is not None
         flight = actions.put_in_flight(session, claim, actor=SCHEDULER, now=clock.now())
         assert flight is not None
@@ -420,7 +420,7 @@ def test_who_leaves_after_a_try_without_an_answer_stays_uncertain_when_it_is_rep
     transport = FakeTransport(idempotent=True)
     edition, clock = planned(database, 3, transport)
     with database.write() as session:
-        claim = actions.claim(session, worker="killed", actor=SCHEDULER, now=clock.now())
+        claim = actions.claim(session, worker="killed", transport="fake", actor=SCHEDULER, now=clock.now())
         assert claim is not None
         first = actions.put_in_flight(session, claim, actor=SCHEDULER, now=clock.now())
         assert first is not None

@@ -250,6 +250,7 @@ def upgrade() -> None:
         sa.Column("next_batch", sa.Integer(), nullable=False),
         sa.Column("wait_until", instant, nullable=True),
         sa.Column("paused_at", instant, nullable=True),
+        sa.Column("asked_at", instant, nullable=True),
         sa.Column("failing", sa.Integer(), nullable=False),
         sa.Column("opened_at", instant, nullable=False),
         sa.Column("finished_at", instant, nullable=True),
