@@ -28,7 +28,7 @@ HEADERS = {
 }
 
 
-def create_app(site: Site, *, public_only: bool = False) -> Starlette:
+def create_app(site: Site, *, public_only: bool = False) -> ASGIApp:
     """The application over the parts of one site; `public_only` leaves the studio out.
 
     Until there are accounts, the studio is there only with a BASE_URL on this machine: behind a proxy, a request from
@@ -40,11 +40,11 @@ def create_app(site: Site, *, public_only: bool = False) -> Starlette:
     studio = Mount("/studio", routes=STUDIO, middleware=[Middleware(LoopbackOnly, site=site)])
     app = Starlette(
         routes=[*PUBLIC, *([studio] if has_studio else [])],
-        middleware=[Middleware(SafeHeaders, https=base_url.startswith("https:"))],
         exception_handlers={404: _not_found, 500: _failed},
     )
     app.state.site = site
-    return app
+    # Around all of it: Starlette answers 500 from outside its own middleware.
+    return SafeHeaders(app, https=base_url.startswith("https:"))
 
 
 class SafeHeaders:

@@ -20,6 +20,10 @@ class DatabaseUnusable(NewsletterError):
     """The database cannot be reached or read; nothing was changed."""
 
 
+class DatabaseBusy(DatabaseUnusable):
+    """Somebody else writes for longer than a transaction waits; nothing was changed, and it may be tried again."""
+
+
 @dataclass(frozen=True)
 class Database:
     """One database; every transaction of the product begins in `write` or `read`."""
@@ -116,6 +120,10 @@ def _explain_failures(engine: Engine) -> None:
             reason = text.strip().splitlines()[0]
             raise DatabaseUnusable(
                 f"The database cannot be reached: {reason}. Check DATABASE_URL and that it is running."
+            ) from error
+        if "database is locked" in text:
+            raise DatabaseBusy(
+                "The database is being written by another command for too long. Try again when it has ended."
             ) from error
         if "file is not a database" in text:
             raise DatabaseUnusable("The file of DATABASE_URL is not a database. Name another, or restore a backup.")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -10,13 +12,15 @@ from newsletter.public.pages import PAGES
 from newsletter.rendering.model import Slot
 from newsletter.site import letter_response, site_of
 
+_SLUG = re.compile(r"(20[0-9]{2}-[0-9]{2})-([a-z0-9]+(?:-[a-z0-9]+)*)")
+
 
 def show(request: Request) -> Response:
     """A letter that went out, by its month and mailing: `2026-11-opening`."""
     site = site_of(request)
-    slug: str = request.path_params["slug"]
+    named = _SLUG.fullmatch(request.path_params["slug"])
     with site.database.read() as session:
-        edition = find_sent(session, month=slug[:7], mailing=slug[8:])
+        edition = find_sent(session, month=named[1], mailing=named[2]) if named else None
         content = get_content(session, edition.serial) if edition else None
     if content is None:
         return PAGES.show(site, "not_found.html", {}, status=404)

@@ -6,10 +6,13 @@ either kind of form body, which is not even read: the signed address says who le
 
 from __future__ import annotations
 
+import time
+
 from starlette.requests import Request
 from starlette.responses import Response
 
 from newsletter.database.audit import Actor
+from newsletter.database.session import DatabaseBusy
 from newsletter.public.pages import PAGES, mask
 from newsletter.site import PRIVATE, Site, site_of
 from newsletter.subscribers.actions import unsubscribe
@@ -17,6 +20,8 @@ from newsletter.subscribers.tables import Subscriber
 from newsletter.subscribers.tokens import Bearer, LinkRefused, Purpose
 
 SOURCE = "unsubscribe link"
+PATIENCE = 15
+"""Seconds after which no new try is begun; one try waits 10 s for the database, and mailbox providers wait 30 s."""
 
 
 def show(request: Request) -> Response:
@@ -33,12 +38,28 @@ def show(request: Request) -> Response:
 
 
 def leave(request: Request) -> Response:
-    """Leave, at once; asking twice is as good as once."""
+    """Leave, at once; asking twice is as good as once.
+
+    While something else keeps the database for long, this waits for it, and answers 503 when that does not end.
+    """
     site = site_of(request)
     try:
         bearer = _bearer(site, request.path_params["token"])
     except LinkRefused as error:
         return link_refused(site, error)
+    give_up = time.monotonic() + PATIENCE
+    while True:
+        try:
+            _leave(site, bearer)
+            break
+        except DatabaseBusy:
+            if time.monotonic() > give_up:
+                headers = {**PRIVATE, "Retry-After": "60"}
+                return PAGES.show(site, "busy.html", {}, status=503, headers=headers)
+    return PAGES.show(site, "left.html", {}, headers=PRIVATE)
+
+
+def _leave(site: Site, bearer: Bearer) -> None:
     with site.database.write() as session:
         unsubscribe(
             session,
@@ -48,7 +69,6 @@ def leave(request: Request) -> Response:
             now=site.clock.now(),
             edition=bearer.edition,
         )
-    return PAGES.show(site, "left.html", {}, headers=PRIVATE)
 
 
 def link_refused(site: Site, error: LinkRefused) -> Response:

@@ -48,7 +48,7 @@ def add_subscriber(
     """
     address = check_address(person.address)
     language = _check_language(person.language)
-    _require_consent_source(consent_source)
+    require_consent_source(consent_source)
     there = find_subscriber(session, address)
     if there is not None:
         raise Refused(f"{address} is here already, as {there.state.value}; nothing was changed.")
@@ -86,7 +86,7 @@ def import_subscribers(
 
     `consent_source` says where their consent was given, and is kept with each of them. Raises Refused without it.
     """
-    _require_consent_source(consent_source)
+    require_consent_source(consent_source)
     by_key = {address_key(person.address): person for person in reversed(people)}
     added = 0
     keys = list(by_key)[::-1]
@@ -221,6 +221,11 @@ def _check_language(text: str) -> str:
         raise Refused(str(error).replace(" | ", " ")) from None
 
 
-def _require_consent_source(consent_source: str) -> None:
+def require_consent_source(consent_source: str) -> None:
+    """Raise Refused when nothing is said, or nothing that can be written down."""
     if not consent_source.strip():
         raise Refused("Say where consent was given, such as --consent-source 'paper form, front desk, 2026'.")
+    try:
+        consent_source.encode()
+    except UnicodeEncodeError:
+        raise Refused("The source of consent has letters that are not UTF-8. Type it again.") from None

@@ -116,6 +116,24 @@ def test_a_bad_sheet_is_refused_whole_with_its_lines(shell: Shell, tmp_path: Pat
     assert shell("subscribers", "list").splitlines()[-1] == "3 people."
 
 
+def test_a_long_sheet_comes_in_by_parts_and_can_be_repeated(
+    shell: Shell, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("newsletter.cli.subscribers.PART", 2)
+    sheet = tmp_path / "long.csv"
+    sheet.write_text("address\nann@example.org\n" + "".join(f"new{n}@example.org\n" for n in range(4)))
+    words = ("subscribers", "import", str(sheet), "--consent-source", "form")
+    assert shell(*words) == "Added 4. Already here, and not changed: 1.\n"
+    assert json.loads(shell(*words, "--json")) == {"added": 0, "already_here": 5, "columns_not_read": []}
+
+
+def test_a_file_without_end_and_a_source_that_is_no_text_are_told_in_a_sentence(shell: Shell) -> None:
+    assert "is larger than 50 MB" in shell.refused("subscribers", "import", "/dev/zero", "--consent-source", "form")
+    for words in (("import", "people.csv"), ("add", "new@example.org")):
+        said = shell.refused("subscribers", *words, "--consent-source", "\udcff")
+        assert "letters that are not UTF-8" in said
+
+
 def test_columns_that_are_not_for_us_are_named_when_a_sheet_comes_in(shell: Shell, tmp_path: Path) -> None:
     sheet = tmp_path / "good.csv"
     sheet.write_text("address,name\nnew@example.org,New\n")

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import hashlib
+import sqlite3
+import threading
+from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import event, select
 from starlette.routing import Route
+from starlette.testclient import TestClient
 
 from newsletter.database.session import Database
 from newsletter.migrations.tables import METADATA
@@ -15,6 +20,7 @@ from newsletter.public.routes import ROUTES
 from newsletter.subscribers.model import SubscriberState
 from newsletter.subscribers.tables import Subscriber
 from newsletter.subscribers.tokens import Purpose
+from newsletter.web import create_app
 from tests.web.conftest import Client, Running
 
 PICTURE = hashlib.sha256(b"a picture").hexdigest()
@@ -40,6 +46,8 @@ def addresses(running: Running) -> list[str]:
         "/archive/2026-11-opening",
         "/archive/2026-11-nothing",
         "/archive/x",
+        "/archive/2026-11-%00",
+        "/archive/2026-11-",
         f"/media/{PICTURE}.png",
         "/media/nothing.png",
         "/static/brand.css",
@@ -85,6 +93,51 @@ def test_leaving_twice_is_as_good_as_once(running: Running, client: Client) -> N
     before = everything(running.site.database)
     assert client().post(address).status_code == 200
     assert everything(running.site.database) == before
+
+
+@pytest.fixture
+def lock(running: Running) -> Iterator[sqlite3.Connection]:
+    """Another program that writes to the SQLite database of the site; a transaction of the site waits 0.1 s for it."""
+    database = running.site.database
+    if not database.is_sqlite:
+        pytest.skip("PostgreSQL locks rows, not the database")
+    event.listen(database.engine, "checkout", lambda raw, *_: raw.execute("PRAGMA busy_timeout = 100"))
+    other = sqlite3.connect(str(database.file), isolation_level=None, check_same_thread=False)
+    other.execute("BEGIN IMMEDIATE")
+    yield other
+    other.close()
+
+
+def test_who_leaves_while_the_database_is_held_has_left_when_it_is_free(
+    running: Running, client: Client, lock: sqlite3.Connection
+) -> None:
+    release = threading.Timer(1, lock.execute, ("ROLLBACK",))
+    release.start()
+    answer = client().post(f"/unsubscribe/{running.token(Purpose.UNSUBSCRIBE)}")
+    release.join()
+    assert answer.status_code == 200
+    assert state_of(running, 1) is SubscriberState.UNSUBSCRIBED
+
+
+def test_who_cannot_leave_yet_is_told_so_and_how_else(
+    running: Running, client: Client, lock: sqlite3.Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("newsletter.public.unsubscribe.PATIENCE", 0)
+    answer = client().post(f"/unsubscribe/{running.token(Purpose.UNSUBSCRIBE)}")
+    assert (answer.status_code, answer.headers["retry-after"]) == (503, "60")
+    assert "You have not left yet" in answer.text
+    assert f"mailto:{running.site.settings.sender.reply_to}" in answer.text
+
+
+def test_an_answer_to_a_fault_of_ours_carries_the_careful_headers_too(running: Running) -> None:
+    broken = replace(running.site, database=None)  # type: ignore[arg-type]
+    client = TestClient(create_app(broken), raise_server_exceptions=False)
+    answer = client.get(f"/media/{PICTURE}.png")
+    assert answer.status_code == 500
+    assert "That was our fault" in answer.text
+    assert answer.headers["x-content-type-options"] == "nosniff"
+    assert "default-src 'none'" in answer.headers["content-security-policy"]
+    assert "Traceback" not in answer.text
 
 
 def test_one_click_needs_no_name_no_cookie_and_no_origin(running: Running, client: Client) -> None:
