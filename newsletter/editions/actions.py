@@ -35,13 +35,14 @@ def submit(
 
     `authors` are those who saved a version since the last approved edition. An earlier edition of the mailing that
     waits for approval is sent back, one that is approved becomes void; one that is scheduled or held must be taken
-    back or cancelled first, and one that is going out or has gone out is never followed by a second. Raises Refused.
+    back or cancelled first, and one that is going out or has gone out is never followed by a second. A mailing is told
+    from others by its month and its name, whatever its campaign's folder is called. Raises Refused.
     """
     require(actor.person, Act.SUBMIT)
     earlier = list(
         session.scalars(
             select(Edition)
-            .where(Edition.campaign == snapshot.campaign, Edition.mailing == snapshot.mailing)
+            .where(Edition.month == snapshot.month, Edition.mailing == snapshot.mailing)
             .order_by(Edition.number)
             .with_for_update()
             .execution_options(populate_existing=True)
@@ -49,6 +50,7 @@ def submit(
     )
     content_hash = snapshot.content.hash()
     for other in earlier:
+        _require_same_campaign(other, snapshot)
         _make_way(session, other, content_hash, actor, now)
     hands = set(authors)
     for other in earlier:
@@ -260,6 +262,18 @@ def expire_approvals(session: Session, *, actor: Actor, now: datetime) -> list[s
             session, actor, now, "edition void", f"edition:{row.id}", content_hash=row.content_hash, reason="expired"
         )
     return [row.id for row in rows]
+
+
+def _require_same_campaign(other: Edition, snapshot: Snapshot) -> None:
+    # A folder that was renamed looks like a second campaign with a mailing of the same name. For both, going on could
+    # mail people twice, or take another campaign's edition away.
+    if other.campaign == snapshot.campaign or other.state not in {*OPEN, EditionState.SENDING}:
+        return
+    raise Refused(
+        f"{snapshot.month} has a mailing `{snapshot.mailing}` already: {other.id}, submitted from {other.campaign}, is "
+        f"{other.state.value}. If the folder was renamed, name it {other.campaign} again; if {snapshot.campaign} is "
+        "another campaign, name its mailing otherwise."
+    )
 
 
 def _make_way(session: Session, other: Edition, content_hash: str, actor: StaffActor, now: datetime) -> None:

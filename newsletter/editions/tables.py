@@ -22,11 +22,12 @@ class Edition(Base):
 
     __tablename__ = "edition"
     __table_args__ = (
-        UniqueConstraint("campaign", "mailing", "number"),
-        # However many people press a button at once, a mailing has one edition that may still go out.
+        UniqueConstraint("month", "mailing", "number"),
+        # However many people press a button at once, a mailing has one edition that may still go out. Not its folder
+        # but its month says which mailing it is: a folder may be renamed, and links name the month.
         Index(
             "ix_edition_one_open",
-            "campaign",
+            "month",
             "mailing",
             unique=True,
             sqlite_where=_IS_OPEN,

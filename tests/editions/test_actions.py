@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -200,3 +202,35 @@ def test_may_approve_is_no_to_whoever_had_a_hand_in_it(
 def test_an_audience_rule_survives_being_stored() -> None:
     rule = snapshot().content.audience
     assert audience_from_json(audience_to_json(rule)) == rule
+
+
+@pytest.mark.parametrize("sending", [False, True])
+def test_a_mailing_is_submitted_from_one_folder_in_a_month(database: Database, sending: bool) -> None:
+    given = snapshot()
+    renamed = replace(given, campaign="2026-11-renamed")
+    with database.write() as session:
+        cast = add_cast(session)
+        edition = approved_edition(session, cast, given=given)
+        if sending:
+            actions.schedule(session, edition, actor=cast.max, now=NOON, at=NOON)
+            serial = get_edition(session, edition).serial
+            actions.start(session, serial, actor=SCHEDULER, now=NOON, late_after=timedelta(hours=2))
+    state = "sending" if sending else "approved"
+    sentence = (
+        f"2026-11 has a mailing `opening` already: {edition}, submitted from 2026-11-neuroplastic-pain, is {state}. If "
+        "the folder was renamed, name it 2026-11-neuroplastic-pain again; if 2026-11-renamed is another campaign, name "
+        "its mailing otherwise."
+    )
+    with database.write() as session, pytest.raises(Refused, match=re.escape(sentence)):
+        actions.submit(session, snapshot=renamed, actor=cast.ada, now=NOON)
+    with database.read() as session:
+        assert [row.id for row in list_editions(session)] == [edition]
+
+
+def test_what_ended_in_another_folder_is_in_nobodys_way(database: Database) -> None:
+    with database.write() as session:
+        cast = add_cast(session)
+        old = actions.submit(session, snapshot=snapshot(), actor=cast.ada, now=NOON)
+        actions.send_back(session, old.id, actor=cast.rhea, now=NOON)
+        renamed = replace(snapshot(), campaign="2026-11-renamed")
+        assert actions.submit(session, snapshot=renamed, actor=cast.ada, now=NOON).number == 2

@@ -177,13 +177,13 @@ def upgrade() -> None:
         sa.Column("approved_until", instant, nullable=True),
         sa.ForeignKeyConstraint(["submitted_by"], ["staff_member.number"], name="fk_edition_submitted_by"),
         sa.PrimaryKeyConstraint("serial", name="pk_edition"),
-        sa.UniqueConstraint("campaign", "mailing", "number", name="uq_edition_campaign_mailing_number"),
+        sa.UniqueConstraint("month", "mailing", "number", name="uq_edition_month_mailing_number"),
         sa.UniqueConstraint("id", name="uq_edition_id"),
     )
     op.create_index(
         "ix_edition_one_open",
         "edition",
-        ["campaign", "mailing"],
+        ["month", "mailing"],
         unique=True,
         sqlite_where=sa.text("state IN ('approved', 'held', 'scheduled', 'submitted')"),
         postgresql_where=sa.text("state IN ('approved', 'held', 'scheduled', 'submitted')"),
