@@ -13,7 +13,7 @@ from functools import cached_property
 from io import StringIO
 from ipaddress import ip_address
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo
 
@@ -26,13 +26,18 @@ from newsletter.staff_files import FileFaults, Language, Tree, parse, read_text,
 
 PREFIX = "NEWSLETTER_"
 WORKSPACE_FILE = "newsletter.toml"
+KEY_LENGTH = 32
+"""Characters that a key for signing must have; `init` writes 43."""
 
 
 def _email(text: str) -> str:
     try:
-        return validate_email(text, check_deliverability=False, test_environment=True).ascii_email or text
+        found = validate_email(text, check_deliverability=False, test_environment=True)
     except EmailNotValidError as error:
         raise ValueError(f"`{text}` is not an e-mail address. | {error}") from None
+    if not found.ascii_email:
+        raise ValueError(f"`{text}` is no address that every mail service takes. | Before the @, write plain letters.")
+    return found.ascii_email
 
 
 def _time_zone(text: str) -> str:
@@ -43,16 +48,7 @@ def _time_zone(text: str) -> str:
     return text
 
 
-def _hours(text: Any) -> Any:
-    if isinstance(text, str):
-        found = re.fullmatch(r"\s*(\d{1,3})\s*(?:h|hours?)?\s*", text)
-        if not found:
-            raise ValueError(f"`{text}` is not a number of hours. | Write it as 2.")
-        return int(found[1])
-    return text
-
-
-def _base_url(text: str) -> str:
+def _website(text: str) -> str:
     try:
         parts = urlsplit(text)
         plain = parts.port != 0 and parts.hostname and not (parts.query or parts.fragment or parts.username)
@@ -61,6 +57,30 @@ def _base_url(text: str) -> str:
     if not plain or not re.fullmatch(r"https?://[\w.:/~%\[\]-]+", text):
         raise ValueError(f"`{text}` is not the address of a site. | Write it as https://news.clinic.example.org.")
     return text.rstrip("/")
+
+
+def _base_url(text: str) -> str:
+    plain = _website(text)
+    if urlsplit(plain).path:
+        raise ValueError(f"`{text}` goes on after the name of the site. | Leave out what begins with the third `/`.")
+    return plain
+
+
+def _secret_key(secret: SecretStr) -> SecretStr:
+    if any(len(key.strip()) < KEY_LENGTH for key in secret.get_secret_value().split(",") if key.strip()):
+        raise ValueError(
+            f"has a key of fewer than {KEY_LENGTH} characters, which can be guessed. "
+            "| Take one that `newsletter init` has made."
+        )
+    return secret
+
+
+def _api_key(secret: SecretStr) -> SecretStr:
+    # A secret that is mounted as a file often ends with a line break, which no header may have.
+    key = secret.get_secret_value().strip()
+    if not re.fullmatch(r"[!-~]*", key):
+        raise ValueError("has a space, a line break or a letter that no key has. | Copy the key again.")
+    return SecretStr(key)
 
 
 def _header_line(text: str) -> str:
@@ -82,7 +102,7 @@ class Clinic(_Part):
 
     name: HeaderLine = Field(description="The clinic's name.")
     postal_address: HeaderLine = Field(description="Its postal address on one line; every mail shows it.")
-    website: Annotated[str, AfterValidator(_base_url)] | None = Field(None, description="Its website.")
+    website: Annotated[str, AfterValidator(_website)] | None = Field(None, description="Its website.")
     time_zone: Annotated[str, AfterValidator(_time_zone)] = Field(description="Where its clock is: Europe/London.")
     language: Language = Field("en", description="The language of its pages.")
 
@@ -118,7 +138,7 @@ class Machine(_Part):
     base_url: Annotated[str, AfterValidator(_base_url)] = Field(
         "http://127.0.0.1:8000", description="The public address of this installation; links in mails begin with it."
     )
-    secret_key: SecretStr = Field(
+    secret_key: Annotated[SecretStr, AfterValidator(_secret_key)] = Field(
         SecretStr(""), description="Signs links. Old keys may follow after commas. Made by `init`."
     )
     suppression_key: SecretStr = Field(
@@ -127,8 +147,10 @@ class Machine(_Part):
     transport: Literal["mailbox", "sendgrid", "smtp"] = Field(
         "mailbox", description="What carries mails: the local mailbox, SendGrid, or an SMTP server."
     )
-    sendgrid_api_key: SecretStr = Field(SecretStr(""), description="The key of the SendGrid account.")
-    sendgrid_host: str = Field(
+    sendgrid_api_key: Annotated[SecretStr, AfterValidator(_api_key)] = Field(
+        SecretStr(""), description="The key of the SendGrid account."
+    )
+    sendgrid_host: Annotated[str, AfterValidator(_base_url)] = Field(
         "https://api.sendgrid.com", description="SendGrid's API; for EU accounts https://api.eu.sendgrid.com."
     )
     sendgrid_webhook_public_key: str = Field("", description="Verifies what SendGrid tells about deliveries.")

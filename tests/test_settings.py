@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -20,6 +21,12 @@ from newsletter.settings import read_settings
         ("BASE_URL", "http://news.example.org:99999", "is not the address of a site"),
         ("BASE_URL", 'https://news".example.org', "is not the address of a site"),
         ("BASE_URL", "https://news.example .org", "is not the address of a site"),
+        ("BASE_URL", "https://www.example.org/news/", "goes on after the name of the site"),
+        ("SENDGRID_HOST", "https://[::1", "environment: NEWSLETTER_SENDGRID_HOST: `https://[::1` is not the address"),
+        ("SENDGRID_API_KEY", "SG.two\nlines", "has a space, a line break or a letter that no key has"),
+        ("SENDGRID_API_KEY", "SG.schlüssel", "has a space, a line break or a letter that no key has"),
+        ("SECRET_KEY", "hunter2", "has a key of fewer than 32 characters"),
+        ("SECRET_KEY", f"{'k' * 43},hunter2", "has a key of fewer than 32 characters"),
     ],
 )
 def test_a_variable_that_cannot_be_used_is_named(workspace: Path, name: str, value: str, words: str) -> None:
@@ -45,5 +52,28 @@ def test_an_env_file_that_cannot_be_read_is_not_passed_over(workspace: Path, con
 
 
 def test_an_env_file_may_have_comments_quotes_and_windows_line_ends(workspace: Path) -> None:
-    (workspace / ".env").write_bytes(b"# keys\r\n\r\nexport NEWSLETTER_SECRET_KEY='a b'  # mine\r\nOTHER=$x\r\n")
-    assert read_settings(workspace, {}).machine.secret_key.get_secret_value() == "a b"
+    (workspace / ".env").write_bytes(
+        b"# keys\r\n\r\nexport NEWSLETTER_SENDGRID_HOST='https://a.example/'  # mine\r\nOTHER=$x\r\n"
+    )
+    assert read_settings(workspace, {}).machine.sendgrid_host == "https://a.example"
+
+
+def test_a_key_from_a_mounted_file_may_end_with_a_line_break(workspace: Path) -> None:
+    machine = read_settings(workspace, {"NEWSLETTER_SENDGRID_API_KEY": "SG.key\n"}).machine
+    assert machine.sendgrid_api_key.get_secret_value() == "SG.key"
+
+
+@pytest.mark.parametrize("key", ["address", "reply_to"])
+def test_a_sender_has_an_address_that_every_mail_service_takes(workspace: Path, key: str) -> None:
+    file = workspace / "newsletter.toml"
+    text = file.read_text("utf-8")
+    file.write_text(re.sub(rf"^{key} = .*$", f'{key} = "grüße@clinic.example.org"', text, flags=re.MULTILINE), "utf-8")
+    with pytest.raises(SettingsFaults, match=f"sender.{key}: `grüße@clinic.example.org` is no address that every"):
+        read_settings(workspace, {})
+
+
+def test_a_website_may_have_a_path(workspace: Path) -> None:
+    file = workspace / "newsletter.toml"
+    text = file.read_text("utf-8")
+    file.write_text(text.replace("https://clinic.example.org", "https://example.org/clinic"), "utf-8")
+    assert read_settings(workspace, {}).clinic.website == "https://example.org/clinic"
