@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, RootModel, Tag
 
-from newsletter.campaigns.send_times import SendTime, read_send_time
+from newsletter.campaigns.send_times import SendTime, check_day, read_send_time
 from newsletter.staff_files import Language
 
 
@@ -73,6 +73,7 @@ Words = Annotated[str, Field(min_length=1, max_length=5000)]
 WebAddress = Annotated[str, Field(min_length=1, max_length=2000), AfterValidator(_web_address)]
 InnerPath = Annotated[str, Field(min_length=1, max_length=200), AfterValidator(_inner_path)]
 Month = Annotated[str, AfterValidator(_month)]
+Day = Annotated[date, AfterValidator(check_day)]
 Slug = Annotated[str, Field(pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$", max_length=60)]
 When = Annotated[SendTime, BeforeValidator(_send_time)]
 Duration = Annotated[timedelta, BeforeValidator(_duration)]
@@ -161,7 +162,7 @@ class AudienceEntry(Definition):
     """Who the mailings of the campaign are for."""
 
     topics: tuple[Slug, ...] = Field((), description="Readers of any of these topics. Absent means everybody.")
-    joined_before: date | None = Field(None, description="Only readers who joined before this day.")
+    joined_before: Day | None = Field(None, description="Only readers who joined before this day.")
     not_mailed_within: Annotated[int, Field(ge=1, le=365)] | None = Field(
         None, description="Only readers who had no mail in this many days."
     )
@@ -185,8 +186,8 @@ class ArticleFrontMatter(Definition):
     author: Slug | None = Field(None, description="Who signs it: an id of authors.yaml.")
     references: tuple[Reference, ...] = Field((), description="Works cited, one plain entry each, in APA 7.")
     reviewed_by: Slug | None = Field(None, description="Who checked it: an id of authors.yaml.")
-    written: date | None = Field(None, description="The day it was written.")
-    review_by: date | None = Field(None, description="The day by which it must be read again.")
+    written: Day | None = Field(None, description="The day it was written.")
+    review_by: Day | None = Field(None, description="The day by which it must be read again.")
 
 
 class AuthorEntry(Definition):

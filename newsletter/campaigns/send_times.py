@@ -59,10 +59,10 @@ def read_send_time(text: str) -> SendTime:
     plain = " ".join(text.lower().split())
     if found := _DATE.fullmatch(plain.upper().replace("T", " ")):
         try:
-            day = date.fromisoformat(found["date"])
+            day = check_day(date.fromisoformat(found["date"]))
             return SendTime(text, day, 0, (), time(int(found["hour"]), int(found["minute"])))
         except ValueError:
-            raise ValueError(f"`{text}` is not a real date and time. | {EXAMPLES}") from None
+            raise ValueError(f"`{text}` is not a real date and time of this century. | {EXAMPLES}") from None
     found = _RULE.fullmatch(plain)
     if not found or found["ordinal"] not in _ORDINALS or found["day"] not in _DAYS:
         raise ValueError(f"`{text}` is not a send time. | {EXAMPLES}")
@@ -71,6 +71,13 @@ def read_send_time(text: str) -> SendTime:
     except ValueError:
         raise ValueError(f"`{text}` has no such time of day. | {EXAMPLES}") from None
     return SendTime(text, None, _ORDINALS[found["ordinal"]], tuple(map(str, _DAYS[found["day"]])), at)
+
+
+def check_day(day: date) -> date:
+    """The same day; raises ValueError for a year that nobody means, near which calendars and zones end."""
+    if not 2000 <= day.year <= 2100:
+        raise ValueError(f"{day} is not between 2000 and 2100. | Check the year.")
+    return day
 
 
 def to_instant(local: datetime, zone: ZoneInfo) -> datetime:

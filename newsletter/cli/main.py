@@ -20,7 +20,7 @@ from newsletter.cli import (
     workspace,
 )
 from newsletter.cli.console import fail
-from newsletter.errors import NewsletterError
+from newsletter.errors import NewsletterError, Refused
 
 app = typer.Typer(
     name="newsletter",
@@ -52,3 +52,20 @@ def main() -> None:
         fail(error)
     except KeyboardInterrupt:
         sys.exit(130)
+    except Exception as error:
+        fail(_as_refusal(error))
+
+
+def _as_refusal(error: Exception) -> NewsletterError:
+    """What the machine answered, as a sentence: the last resort, where no command knew better; raises what is ours."""
+    if isinstance(error, OSError):
+        place = f"{error.filename}: " if error.filename else ""
+        return Refused(f"{place}{error.strerror or error}. Check that it is there and may be read and written.")
+    if isinstance(error, UnicodeError):
+        return Refused("Something that was given has letters that are not UTF-8. Type or save it again as UTF-8.")
+    from sqlalchemy.exc import DBAPIError
+
+    if isinstance(error, DBAPIError):
+        answer = (str(error.orig).strip().splitlines() or ["nothing"])[0]
+        return Refused(f"The database answered: {answer}. Look at its disk and its log, and try again.")
+    raise error

@@ -61,17 +61,17 @@ class Database:
 def open_database(url: str) -> Database:
     """The database at a URL (`sqlite:///path` or `postgresql://…`); its folder is made, its tables are not.
 
-    Raises Refused for any other kind of URL.
+    Raises Refused for any other kind of URL, and when the folder cannot be made. A new folder is for its owner alone.
     """
     try:
         parsed = make_url(url)
-    except ArgumentError:
+    except (ArgumentError, ValueError):
         raise Refused(
             "DATABASE_URL is not the address of a database. Write sqlite:///path or postgresql://user@host/name."
         ) from None
     kind = parsed.get_backend_name()
     if kind == "sqlite" and parsed.database not in (None, "", ":memory:"):
-        Path(str(parsed.database)).parent.mkdir(parents=True, exist_ok=True)
+        _make_folder(Path(str(parsed.database)).parent)
         engine = create_engine(parsed)
         _prepare_sqlite(engine)
     elif kind == "postgresql":
@@ -88,6 +88,16 @@ def open_database(url: str) -> Database:
         )
     _explain_failures(engine)
     return Database(engine)
+
+
+def _make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise Refused(
+            f"The folder of the database, {folder}, cannot be made ({error.strerror}). "
+            "Move away what stands there, or name another in DATABASE_URL."
+        ) from None
 
 
 def _prepare_sqlite(engine: Engine) -> None:

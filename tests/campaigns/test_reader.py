@@ -85,6 +85,7 @@ def test_faults_of_articles_come_with_those_of_the_campaign(folder: Path) -> Non
     ("send_at", "words"),
     [
         ("2026-11-31 09:00", "not a real date"),
+        ("9999-12-31 23:59", "not a real date and time of this century"),
         ("next week", "not a send time"),
         ("fifth tuesday 09:00", "has no day"),
         ("2026-03-29 01:30", "does not exist"),
@@ -97,6 +98,14 @@ def test_a_time_that_cannot_be_is_refused_with_what_to_write(folder: Path, send_
     assert (fault.line, fault.field) == (5, "mailings[1].send_at")
     assert words in fault.problem
     assert fault.remedy
+
+
+@pytest.mark.parametrize("day", ["0001-01-01", "9999-12-31"])
+def test_a_day_that_nobody_means_is_refused(folder: Path, day: str) -> None:
+    (folder / "campaign.yaml").write_text(CAMPAIGN + f"audience: {{joined_before: {day}}}\n")
+    (fault,) = faults_of(folder)
+    assert fault.field == "audience.joined_before"
+    assert fault.problem == f"{day} is not between 2000 and 2100."
 
 
 @pytest.mark.parametrize("name", ["../secret.md", "/etc/passwd", "a/../../x.md", "C:/x.md", "~/x.md"])
