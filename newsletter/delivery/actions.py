@@ -260,6 +260,10 @@ def put_in_flight(session: Session, claim: Claim, *, actor: Actor, now: datetime
         raise LostClaim(f"Batch {number} is no longer this worker's; it gives it up.")
     if get_content(session, edition).hash() != session.scalar(statements.APPROVED_HASH, {"in_edition": edition}):
         raise ContentChanged("what is stored is not what was approved")
+    if session.get_bind().dialect.name == "postgresql":
+        # Who leaves from here on waits until the batch is on record as in flight, and so left after it went. SQLite
+        # has one writer at a time anyway.
+        session.execute(statements.KEEP_THEM_AS_THEY_ARE, this)
     planned, may_not = session.execute(statements.COUNT_WHO_MAY_NOT, this).one()
     dropped = _drop_who_may_not(session, claim) if may_not else frozenset[int]()
     people = planned - len(dropped)

@@ -112,6 +112,15 @@ TAKE_OFF = (
 
 APPROVED_HASH = select(_send.c.content_hash).where(_send.c.edition == _EDITION)
 
+KEEP_THEM_AS_THEY_ARE = (
+    select(_subscriber.c.number)
+    .select_from(_delivery.join(_subscriber, _subscriber.c.number == _delivery.c.subscriber))
+    .where(_PLANNED_HERE)
+    .order_by(_subscriber.c.number)
+    .with_for_update(read=True, of=_subscriber)
+)
+"""The people of a batch, none of whom can leave, pause or be suppressed until the transaction ends; on PostgreSQL."""
+
 COUNT_WHO_MAY_NOT = (
     select(func.count(), func.sum(case((or_(*(condition for condition, _ in reason_never_to_mail())), 1), else_=0)))
     .select_from(_delivery.join(_subscriber, _subscriber.c.number == _delivery.c.subscriber))
