@@ -11,6 +11,9 @@ from newsletter.providers.mailbox import KeptMail, list_mails, read_mail
 from newsletter.site import PRIVATE, letter_response, site_of
 from newsletter.studio.pages import PAGES, POLICY
 
+LISTED = 200
+"""Mails in the list; each page shows all of it."""
+
 VIEWS = {
     "phone": "On a phone",
     "desktop": "On a computer",
@@ -29,7 +32,8 @@ def show(request: Request) -> Response:
     """The list of mails, and the chosen one beside it (the newest, when none is named)."""
     site = site_of(request)
     folder = site.settings.mailbox
-    kept = list_mails(folder)
+    kept = list_mails(folder, LISTED + 1)
+    more, kept = len(kept) > LISTED, kept[:LISTED]
     name = request.path_params.get("name") or (kept[0].name if kept else None)
     view = request.query_params.get("view", "desktop")
     try:
@@ -41,7 +45,14 @@ def show(request: Request) -> Response:
     def when(item: KeptMail) -> str:
         return in_clinic_time(item.date, zone) if item.date else ""
 
-    values = {"mails": kept, "mail": mail, "view": view if view in VIEWS else "desktop", "views": VIEWS, "when": when}
+    values = {
+        "mails": kept,
+        "more": more,
+        "mail": mail,
+        "view": view if view in VIEWS else "desktop",
+        "views": VIEWS,
+        "when": when,
+    }
     return PAGES.show(site, "inbox.html", values, headers=PRIVATE, policy=POLICY)
 
 

@@ -55,6 +55,14 @@ def test_the_inbox_lists_every_mail_and_opens_one(client: Client) -> None:
     assert 'src="/studio/inbox/nd1x3/html"' in page
 
 
+def test_a_long_list_ends_with_the_newest_and_says_so(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert "newest mails" not in client().get("/studio/inbox").text
+    monkeypatch.setattr("newsletter.studio.inbox.LISTED", 2)
+    page = client().get("/studio/inbox").text
+    assert page.count("<li>") == 2
+    assert "These are the 2 newest mails; the older ones are in the folder var/mailbox." in page
+
+
 def test_a_mail_is_shown_as_html_text_and_headers(running: Running, client: Client) -> None:
     html = client().get("/studio/inbox/nd1x1/html")
     assert "sandbox" in html.headers["content-security-policy"]
