@@ -397,6 +397,7 @@ def _settle_batch(session: Session, edition: int, number: int, outcome: plan.Con
         )
         .execution_options(synchronize_session=False)
     )
+    _close_stopped(session, edition)
 
 
 def _settled_state(counts: Mapping[DeliveryState, int]) -> BatchState:
@@ -477,7 +478,9 @@ def mark_stale(
             continue
         marked += 1
         if batch.attempt == attempt and batch.state is BatchState.IN_FLIGHT:
-            if idempotent is not None and session.get_one(Send, edition).transport == idempotent:
+            send = _locked(session, edition)
+            # In a send that was stopped nothing is repeated, and what became of this try stays open.
+            if idempotent is not None and send.transport == idempotent and send.state is not SendState.STOPPED:
                 _set_batch(session, edition, number, BatchState.IN_FLIGHT, BatchState.PLANNED)
             else:
                 planned = and_(in_batch(edition, number), Delivery.state == DeliveryState.PLANNED)
@@ -505,8 +508,11 @@ def settle_uncertain(
         .with_for_update()
         .execution_options(populate_existing=True)
     )
-    if batch is None or row is None or row.state is not BatchState.UNCERTAIN:
+    if batch is None or row is None or not _may_settle(row):
         raise Refused(f"{attempt} of {edition} is not uncertain; nothing was changed.")
+    state = session.scalar(select(Send.state).where(Send.edition == send.edition).with_for_update())
+    if verdict is Verdict.SEND_AGAIN and state is SendState.STOPPED:
+        raise Refused(f"{edition} was stopped; nothing of it is sent again. Say whether it was sent or not.")
     states: Mapping[Verdict, DeliveryState] = {
         Verdict.SENT: DeliveryState.HANDED_OVER,
         Verdict.NOT_SENT: DeliveryState.LEFT_OUT,
@@ -527,9 +533,17 @@ def settle_uncertain(
     if verdict is Verdict.SEND_AGAIN:
         session.execute(update(Send).where(Send.edition == send.edition).values(asked_at=now))
     counts = _count_anew(session, send.edition, batch)
-    to = BatchState.PLANNED if counts[DeliveryState.PLANNED] else _settled_state(counts)
-    _set_batch(session, send.edition, batch, BatchState.UNCERTAIN, to)
+    if not counts[DeliveryState.PLANNED]:
+        _set_batch(session, send.edition, batch, row.state, _settled_state(counts))
+    elif row.state not in _WAITING:
+        _set_batch(session, send.edition, batch, row.state, BatchState.PLANNED)
+    _close_stopped(session, send.edition)
     record(session, actor, now, f"attempt settled as {verdict.value}", f"attempt:{attempt}")
+
+
+def _may_settle(batch: Batch) -> bool:
+    # What is being built or sent just now has an answer to come, which settles it from what it finds.
+    return batch.state not in (BatchState.CLAIMED, BatchState.IN_FLIGHT)
 
 
 def pause(session: Session, edition: str, *, actor: Actor, now: datetime, note: str = "") -> None:
@@ -587,31 +601,49 @@ def stop(session: Session, edition: str, *, actor: StaffActor, now: datetime) ->
     from_ = [state for state, moves in SEND_MOVES.items() if SendState.STOPPED in moves]
     if not _move(session, send.edition, SendState.STOPPED, *from_, finished_at=now):
         raise _cannot(session, edition, "stopped")
-    session.execute(
-        update(Batch)
-        .where(Batch.edition == send.edition, Batch.state.in_(_WAITING))
-        .values(state=BatchState.EMPTY, lease_until=None)
-        .execution_options(synchronize_session=False)
-    )
-    waiting = and_(
-        Delivery.edition == send.edition,
+    out = _close_stopped(session, send.edition)
+    _audit(session, actor, now, "send stopped", send, people=out)
+    return out
+
+
+def _close_stopped(session: Session, edition: int) -> int:
+    """Leave out whoever is still planned in a send that was stopped; gives how many. Any other send stays as it is.
+
+    Called by all that plans people again, since a send may be stopped while they are on their way.
+    """
+    # Kept until the end: a stop that is under way would not see what is planned again here.
+    state = session.scalar(select(Send.state).where(Send.edition == edition).with_for_update())
+    if state is not SendState.STOPPED:
+        return 0
+    waiting = and_(Batch.edition == edition, Batch.state.in_(_WAITING))
+    planned = and_(
+        Delivery.edition == edition,
         Delivery.state == DeliveryState.PLANNED,
-        exists().where(is_batch(send.edition, Delivery.batch), Batch.state == BatchState.EMPTY),
+        exists().where(waiting, Batch.number == Delivery.batch),
     )
-    out = session.scalar(select(func.count()).where(waiting)) or 0
+    out = session.scalar(select(func.count()).where(planned)) or 0
     session.execute(
         update(Delivery)
-        .where(waiting)
+        .where(planned)
         .values(state=DeliveryState.LEFT_OUT, reason=LeftOut.STOPPED.value)
         .execution_options(synchronize_session=False)
     )
+    settled = case(
+        (Batch.uncertain > 0, BatchState.UNCERTAIN.value),
+        (Batch.handed_over > 0, BatchState.ACCEPTED.value),
+        else_=BatchState.EMPTY.value,
+    )
     session.execute(
         update(Batch)
-        .where(Batch.edition == send.edition, Batch.state == BatchState.EMPTY)
-        .values(left_out=Batch.people - Batch.handed_over - Batch.refused - Batch.uncertain)
+        .where(waiting)
+        .values(
+            state=cast(settled, Text),
+            left_out=Batch.people - Batch.handed_over - Batch.refused - Batch.uncertain,
+            lease_until=None,
+            not_before=None,
+        )
         .execution_options(synchronize_session=False)
     )
-    _audit(session, actor, now, "send stopped", send, people=out)
     return out
 
 

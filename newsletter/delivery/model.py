@@ -86,11 +86,11 @@ SEND_MOVES: Mapping[SendState, frozenset[SendState]] = {
 
 BATCH_MOVES: Mapping[BatchState, frozenset[BatchState]] = {
     # What was thought not to be sent may turn out to be accepted: a worker that everybody took for dead answers.
-    _BATCH.PLANNED: frozenset({_BATCH.CLAIMED, _BATCH.EMPTY, _BATCH.ACCEPTED}),
-    _BATCH.CLAIMED: frozenset({_BATCH.IN_FLIGHT, _BATCH.PLANNED, _BATCH.EMPTY, _BATCH.ACCEPTED}),
+    _BATCH.PLANNED: frozenset({_BATCH.CLAIMED, _BATCH.EMPTY, _BATCH.ACCEPTED, _BATCH.UNCERTAIN}),
+    _BATCH.CLAIMED: frozenset({_BATCH.IN_FLIGHT, _BATCH.PLANNED, _BATCH.EMPTY, _BATCH.ACCEPTED, _BATCH.UNCERTAIN}),
     _BATCH.IN_FLIGHT: frozenset({_BATCH.ACCEPTED, _BATCH.REJECTED, _BATCH.UNCERTAIN, _BATCH.PLANNED, _BATCH.EMPTY}),
     _BATCH.ACCEPTED: frozenset(),
-    _BATCH.REJECTED: frozenset({_BATCH.PLANNED, _BATCH.EMPTY, _BATCH.ACCEPTED}),
+    _BATCH.REJECTED: frozenset({_BATCH.PLANNED, _BATCH.EMPTY, _BATCH.ACCEPTED, _BATCH.UNCERTAIN}),
     # An event or a person settles it; nothing else does. Only a person may say that it goes out again.
     _BATCH.UNCERTAIN: frozenset({_BATCH.ACCEPTED, _BATCH.PLANNED, _BATCH.EMPTY}),
     _BATCH.EMPTY: frozenset(),
