@@ -7,7 +7,9 @@ Every move is one UPDATE that names the old state; whoever comes second changes 
 from __future__ import annotations
 
 import secrets
+import unicodedata
 from collections.abc import Collection, Mapping
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -133,7 +135,7 @@ def plan_audience(
         _plan_chunk(session, send, up_to, zone)
         return True
     to = SendState.WAITING if send.wait_until and send.wait_until > now else SendState.RUNNING
-    if _move(session, edition, to, SendState.PLANNING):
+    if _move(session, edition, to, SendState.PLANNING, note=""):
         counts = dict(
             session.execute(
                 select(Delivery.state, func.count()).where(Delivery.edition == edition).group_by(Delivery.state)
@@ -296,6 +298,7 @@ def record_answer(session: Session, flight: Flight, receipt: Receipt, *, actor: 
     The first answer of an attempt counts, and False says that there was one; but that it was accepted counts always.
     A batch follows its newest attempt alone.
     """
+    receipt = _as_text(receipt)
     edition, number = flight.claim.edition, flight.claim.batch
     batch = session.execute(statements.LOCK_BATCH, {"in_edition": edition, "in_batch": number}).one()
     outcome = plan.consequence_of(receipt, people=flight.people, failures=batch.failures, now=now)
@@ -331,6 +334,16 @@ def record_answer(session: Session, flight: Flight, receipt: Receipt, *, actor: 
         people=flight.people,
     )
     return True
+
+
+def _as_text(receipt: Receipt) -> Receipt:
+    """A receipt whose words can be stored: PostgreSQL takes no NUL, and a terminal no control characters."""
+    people = {name: replace(own, reason=_printable(own.reason)) for name, own in receipt.people.items()}
+    return replace(receipt, reason=_printable(receipt.reason), reference=_printable(receipt.reference), people=people)
+
+
+def _printable(text: str) -> str:
+    return "".join(" " if unicodedata.category(sign) in ("Cc", "Cs") else sign for sign in text)
 
 
 def _accept_whole(session: Session, flight: Flight, receipt: Receipt) -> bool:
@@ -544,6 +557,11 @@ def settle_uncertain(
 def _may_settle(batch: Batch) -> bool:
     # What is being built or sent just now has an answer to come, which settles it from what it finds.
     return batch.state not in (BatchState.CLAIMED, BatchState.IN_FLIGHT)
+
+
+def note_trouble(session: Session, edition: int, note: str) -> None:
+    """Tell with a send that is being planned why it does not get on."""
+    session.execute(update(Send).where(Send.edition == edition, Send.state == SendState.PLANNING).values(note=note))
 
 
 def pause(session: Session, edition: str, *, actor: Actor, now: datetime, note: str = "") -> None:

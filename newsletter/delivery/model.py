@@ -76,7 +76,7 @@ class Variant(StrEnum):
 _SEND, _BATCH, _DELIVERY = SendState, BatchState, DeliveryState
 
 SEND_MOVES: Mapping[SendState, frozenset[SendState]] = {
-    _SEND.PLANNING: frozenset({_SEND.WAITING, _SEND.RUNNING}),
+    _SEND.PLANNING: frozenset({_SEND.WAITING, _SEND.RUNNING, _SEND.STOPPED}),
     _SEND.WAITING: frozenset({_SEND.RUNNING, _SEND.STOPPED}),
     _SEND.RUNNING: frozenset({_SEND.PAUSED, _SEND.STOPPED, _SEND.FINISHED}),
     _SEND.PAUSED: frozenset({_SEND.RUNNING, _SEND.STOPPED}),

@@ -10,6 +10,7 @@ import html
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from enum import StrEnum
@@ -24,6 +25,7 @@ from newsletter.delivery.model import Claim, ContentChanged, Flight, LostClaim, 
 from newsletter.delivery.queries import list_recipients
 from newsletter.editions.queries import get_content
 from newsletter.editions.tables import Edition
+from newsletter.errors import Refused
 from newsletter.mail import Mailbox, one_click_headers
 from newsletter.providers.contract import Outcome, OutgoingBatch, PersonalMail, Receipt, Transport
 from newsletter.rendering.model import Slot
@@ -158,7 +160,8 @@ def _record_until_it_succeeds(worker: Worker, flight: Flight, receipt: Receipt) 
 
 
 def _pause(worker: Worker, claim: Claim, note: str) -> None:
-    with worker.database.write() as session:
+    # A person may have paused or stopped it first: then there is nothing to do.
+    with worker.database.write() as session, suppress(Refused):
         edition = session.get_one(Edition, claim.edition).id
         actions.pause(session, edition, actor=SCHEDULER, now=worker.clock.now(), note=note)
 

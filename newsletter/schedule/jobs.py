@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import gc
+import logging
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo
 
+from sqlalchemy.exc import OperationalError
+
 from newsletter.database.audit import SCHEDULER
 from newsletter.database.heartbeat import record_heartbeat
+from newsletter.database.session import DatabaseUnusable
 from newsletter.delivery import actions, plan
 from newsletter.delivery.model import SendState
 from newsletter.delivery.queries import list_going, list_sends
@@ -19,6 +23,8 @@ from newsletter.editions.actions import expire_approvals, hold
 from newsletter.editions.queries import list_due, list_scheduled_times
 from newsletter.errors import Refused
 from newsletter.schedule.due import HORIZON
+
+_log = logging.getLogger(__name__)
 
 PART = "scheduler"
 
@@ -84,16 +90,25 @@ def open_due(worker: Worker, rules: Rules) -> None:
         if rules.base_url and edition.base_url != rules.base_url:
             _hold_for_its_links(worker, edition.id, edition.base_url, rules.base_url)
             continue
-        with worker.database.write() as session:
-            actions.open_send(
-                session,
-                edition.serial,
-                actor=SCHEDULER,
-                now=worker.clock.now(),
-                late_after=rules.late_after,
-                transport=worker.transport.name,
-                batch_limit=worker.transport.batch_limit,
-            )
+        try:
+            with worker.database.write() as session:
+                actions.open_send(
+                    session,
+                    edition.serial,
+                    actor=SCHEDULER,
+                    now=worker.clock.now(),
+                    late_after=rules.late_after,
+                    transport=worker.transport.name,
+                    batch_limit=worker.transport.batch_limit,
+                )
+        except (OperationalError, DatabaseUnusable):
+            raise
+        except Exception as error:
+            # One bad edition keeps no other from going.
+            _log.error("%s was not opened: %s", edition.id, type(error).__name__)
+            with worker.database.write() as session, suppress(Refused):
+                reason = f"it could not be opened: {type(error).__name__}"
+                hold(session, edition.id, actor=SCHEDULER, now=worker.clock.now(), reason=reason)
 
 
 def _hold_for_its_links(worker: Worker, edition: str, its: str, now: str) -> None:
@@ -107,10 +122,20 @@ def plan_all(worker: Worker, rules: Rules) -> None:
     with worker.database.read() as session:
         planning = [send.edition for send in list_sends(session, SendState.PLANNING)]
     for edition in planning:
-        more = True
-        while more:
+        try:
+            more = True
+            while more:
+                with worker.database.write() as session:
+                    more = actions.plan_audience(
+                        session, edition, actor=SCHEDULER, now=worker.clock.now(), zone=rules.zone
+                    )
+        except (OperationalError, DatabaseUnusable):
+            raise
+        except Exception as error:
+            # It is tried again with every look, and keeps no other from going.
+            _log.error("the send of edition number %s was not planned: %s", edition, type(error).__name__)
             with worker.database.write() as session:
-                more = actions.plan_audience(session, edition, actor=SCHEDULER, now=worker.clock.now(), zone=rules.zone)
+                actions.note_trouble(session, edition, f"it could not be planned: {type(error).__name__}")
 
 
 def send_all(worker: Worker, is_stopping: Callable[[], bool] = lambda: False, rules: Rules | None = None) -> int:

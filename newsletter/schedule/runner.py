@@ -36,6 +36,7 @@ class Runner:
         self._wakeups: set[datetime] = set()
         self._wake_sender = threading.Event()
         self._stopping = threading.Event()
+        self._looking = threading.Lock()
         self._sender = threading.Thread(target=self._send_until_stopped, name="newsletter-sender", daemon=True)
         # None: however late a job runs, it runs; whether a send is too late is decided from its row.
         defaults = {"misfire_grace_time": None, "coalesce": True, "max_instances": 1}
@@ -68,6 +69,11 @@ class Runner:
         return bool(self._scheduler.running) and self._sender.is_alive()
 
     def _look(self) -> None:
+        # The look of every 15 seconds and that of a wake-up may come at the same moment.
+        with self._looking:
+            self._look_alone()
+
+    def _look_alone(self) -> None:
         try:
             if not self._lead():
                 return
@@ -76,6 +82,10 @@ class Runner:
             # The next look comes in 15 seconds; a database that restarts must not end the schedule.
             _log.warning("The database did not answer: %s", type(error).__name__)
             return
+        except Exception as error:
+            # What was found may be half done, and what is due can go all the same.
+            _log.error("A look at the rows failed: %s", type(error).__name__)
+            due = []
         self._wake_sender.set()
         now = self._worker.clock.now()
         self._wakeups = {time for time in self._wakeups if time > now}
@@ -103,6 +113,9 @@ class Runner:
                 jobs.send_all(self._worker, self._stopping.is_set, self._rules)
             except (OperationalError, DatabaseUnusable) as error:
                 _log.warning("The database did not answer: %s", type(error).__name__)
+            except Exception as error:
+                # By its name alone: its words may hold an address.
+                _log.error("A batch was not sent: %s", type(error).__name__)
 
 
 def make_rules(settings: Settings) -> jobs.Rules:
