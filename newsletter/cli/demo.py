@@ -73,10 +73,7 @@ def demo(
     _set_up(shell)
     double = shell.start("sendgrid-double", "--port", str(shell.double_port), "--record", str(shell.record))
     try:
-        if shell.ask("editions", "list"):
-            say(f"\n{EDITION} was submitted by an earlier demo. Nothing is sent twice: it is only brought to its end.")
-        else:
-            _approve_and_schedule(shell)
+        _bring_to_its_send(shell)
         _send_and_show(shell, once, port)
     finally:
         double.send_signal(signal.SIGINT)
@@ -104,24 +101,41 @@ def _send_and_show(shell: _Shell, once: bool, port: int) -> None:
 def _set_up(shell: _Shell) -> None:
     if not (shell.workspace / "newsletter.toml").exists():
         shell.run("init", str(FOLDER))
-    if not shell.ask("staff", "list"):
-        for email, name, roles in STAFF:
+    # Each step is looked for by itself: an earlier demo may have been ended between any two of them.
+    staff = {person["email"] for person in shell.ask("staff", "list")}
+    for email, name, roles in STAFF:
+        if email not in staff:
             by = ["--as", AUTHOR] if email != AUTHOR else []
             shell.run("staff", "add", email, "--name", name, *(w for role in roles for w in ("--role", role)), *by)
-    if not shell.ask("subscribers", "list"):
+    readers = {reader["address"]: reader["state"] for reader in shell.ask("subscribers", "list")}
+    if not readers:
         file = shell.workspace / "var" / "readers.csv"
-        file.parent.mkdir(exist_ok=True)
         file.write_text(READERS)
         shell.run("subscribers", "import", str(FOLDER / "var" / file.name), "--consent-source", "made up for the demo")
+    if PENDING not in readers:
         shell.run("subscribers", "add", PENDING, "--pending", "--consent-source", "sign-up page")
+    if readers.get(LEFT, "active") == "active":
         shell.run("subscribers", "unsubscribe", LEFT)
+    if readers.get(SUPPRESSED, "active") == "active":
         shell.run("subscribers", "suppress", SUPPRESSED, "--reason", "made up for the demo")
 
 
-def _approve_and_schedule(shell: _Shell) -> None:
-    shell.run("check", CAMPAIGN)
-    shell.run("submit", CAMPAIGN, "--mailing", MAILING, "--as", AUTHOR)
-    shell.run("approve", EDITION, "--as", REVIEWER)
+def _bring_to_its_send(shell: _Shell) -> None:
+    """Go on from where the edition stands: new, or left by an earlier demo that was ended on the way."""
+    from newsletter.errors import Refused
+
+    state = next((edition["state"] for edition in shell.ask("editions", "list") if edition["id"] == EDITION), "")
+    if state == "sending":
+        say(f"\n{EDITION} was submitted by an earlier demo. Nothing is sent twice: it is only brought to its end.")
+        return
+    if state not in ("", "submitted", "approved", "scheduled", "held"):
+        raise Refused(f"{EDITION} is {state} and will never go out. Delete {FOLDER} to begin anew.")
+    if not state:
+        shell.run("check", CAMPAIGN)
+        shell.run("submit", CAMPAIGN, "--mailing", MAILING, "--as", AUTHOR)
+    if state in ("", "submitted"):
+        shell.run("approve", EDITION, "--as", REVIEWER)
+    # What an earlier demo has scheduled is past by now, and is moved.
     shell.run("schedule", EDITION, "--at", "in 3 seconds", "--as", MANAGER)
 
 

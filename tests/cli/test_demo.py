@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
 
-from newsletter.cli.demo import FOLDER, LEFT, PENDING, SUPPRESSED
+from newsletter.cli.demo import FOLDER, LEFT, PENDING, REVIEWER, SUPPRESSED
 from newsletter.providers.mailbox import list_mails
 from newsletter.sendgrid_double.record import read_record
 from tests.node import ROOT
@@ -44,3 +45,29 @@ def test_the_month_reaches_those_who_asked_for_it_once(tmp_path: Path) -> None:
     assert "Nothing is sent twice" in again
     assert len(list_mails(mailbox)) == len(RECEIVING)
     assert len([entry for entry in read_record(record) if entry.accepted]) == 2
+
+
+def interrupt_demo(folder: Path, step: str) -> None:
+    """Run the demo and press Ctrl-C as soon as it types a step."""
+    demo = subprocess.Popen(
+        [sys.executable, "-m", "newsletter", "demo", "--once"],
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+        start_new_session=True,
+    )
+    with demo:
+        assert demo.stdout is not None
+        assert any(line.startswith(f"$ newsletter {step}") for line in demo.stdout), step
+        os.killpg(demo.pid, signal.SIGINT)
+        demo.stdout.read()
+
+
+def test_a_demo_that_was_interrupted_goes_on_from_where_it_was(tmp_path: Path) -> None:
+    for step in (f"staff add {REVIEWER}", f"subscribers unsubscribe {LEFT}", "approve", "schedule ", "scheduler"):
+        interrupt_demo(tmp_path, step)
+    run_demo(tmp_path)
+    recipients = [mail.recipient for mail in list_mails(tmp_path / FOLDER / "var" / "mailbox")]
+    assert sorted(recipients) == sorted(RECEIVING)
