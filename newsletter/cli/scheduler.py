@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import signal
 import threading
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from newsletter.cli.console import load_settings, say
 from newsletter.cli.rows import opened
+
+if TYPE_CHECKING:
+    from sqlalchemy.orm import Session
 
 
 def register(app: typer.Typer) -> None:
@@ -39,6 +42,10 @@ def scheduler(
                 run_until_idle(make_worker(settings, database, SystemClock()), make_rules(settings))
             finally:
                 lock.release()
+            with database.read() as session:
+                waiting = what_waits(session)
+            if waiting:
+                raise Refused(" ".join(waiting))
             return
         runner = make_runner(settings, database)
         ended = threading.Event()
@@ -52,3 +59,22 @@ def scheduler(
         runner.stop()
         if not ended.is_set():
             raise Refused("The scheduler has died; its log says why. Start it again.")
+
+
+def what_waits(session: Session) -> list[str]:
+    """A sentence for each send that is paused, or has not gone to its end, with the reason."""
+    from newsletter.delivery.model import SendState
+    from newsletter.delivery.queries import find_trouble, get_progress, list_sends
+    from newsletter.editions.tables import Edition
+
+    told = []
+    for send in list_sends(session, SendState.PAUSED, SendState.RUNNING, SendState.PLANNING):
+        edition = session.get_one(Edition, send.edition).id
+        trouble = find_trouble(session, edition)
+        uncertain = get_progress(session, edition).uncertain
+        reason = send.note or (trouble.answer if trouble else "")
+        if not reason:
+            reason = f"of {uncertain} people nobody knows whether they have it" if uncertain else "no reason was given"
+        stands = "is paused" if send.state is SendState.PAUSED else "waits"
+        told.append(f"{edition} {stands}: {reason.rstrip('.')}.")
+    return told

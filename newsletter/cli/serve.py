@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import signal
+import threading
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -10,6 +12,8 @@ from newsletter.cli.console import load_settings, say
 from newsletter.cli.rows import opened
 
 if TYPE_CHECKING:
+    import uvicorn
+
     from newsletter.database.session import Database
     from newsletter.settings import Settings
 
@@ -25,16 +29,29 @@ def register(app: typer.Typer) -> None:
 
 def serve(host: Host = "127.0.0.1", port: Port = 8000) -> None:
     """Run all of it in one process: the web, the scheduler and the sender."""
+    from newsletter.errors import Refused
     from newsletter.schedule.runner import make_runner
 
     settings = load_settings()
     with opened(settings) as database:
+        server = make_server(settings, database, host, port)
         runner = make_runner(settings, database)
+        # In a thread of its own the server leaves the signals alone; it would end the process as soon as it has ended
+        # itself, with a batch still on its way.
+        answering = threading.Thread(target=server.run, name="newsletter-web", daemon=True)
+        ended = threading.Event()
+        for kind in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(kind, lambda *_: ended.set())
         runner.start()
-        try:
-            run_web(settings, database, host, port)
-        finally:
-            runner.stop()
+        answering.start()
+        # What died is told by the end of the process, so that whatever watches over it starts it again.
+        while not ended.wait(0.5) and runner.is_alive and answering.is_alive():
+            pass
+        server.should_exit = True
+        answering.join()
+        runner.stop()
+        if not ended.is_set():
+            raise Refused("The web or the scheduler has died; the log says why. Start it again: newsletter serve")
 
 
 def web(
@@ -50,6 +67,13 @@ def web(
 
 def run_web(settings: Settings, database: Database, host: str, port: int, *, public_only: bool = False) -> None:
     """Answer requests until the process is asked to end; raises Refused when the port is taken."""
+    make_server(settings, database, host, port, public_only=public_only).run()
+
+
+def make_server(
+    settings: Settings, database: Database, host: str, port: int, *, public_only: bool = False
+) -> uvicorn.Server:
+    """The web, to be run; says where it listens. Raises Refused when the port is taken."""
     import uvicorn
 
     from newsletter.site import make_site
@@ -63,9 +87,18 @@ def run_web(settings: Settings, database: Database, host: str, port: int, *, pub
     )
     say("End with Ctrl-C.")
     # Who asked for what is nobody's business: no access log, and no header that names the server.
-    uvicorn.run(
-        app, host=host, port=port, log_level="warning", access_log=False, server_header=False, proxy_headers=False
+    config = uvicorn.Config(
+        app,
+        host=host,
+        port=port,
+        log_level="warning",
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,
+        # A reader whose connection hangs keeps no batch from being recorded.
+        timeout_graceful_shutdown=5,
     )
+    return uvicorn.Server(config)
 
 
 def refuse_taken_port(host: str, port: int) -> None:
