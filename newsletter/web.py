@@ -14,7 +14,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from newsletter.public.pages import PAGES
 from newsletter.public.routes import ROUTES as PUBLIC
-from newsletter.settings import is_loopback
+from newsletter.settings import Settings, is_loopback
 from newsletter.site import STRICT, Site
 from newsletter.studio.access import LoopbackOnly
 from newsletter.studio.routes import ROUTES as STUDIO
@@ -36,15 +36,19 @@ def create_app(site: Site, *, public_only: bool = False) -> ASGIApp:
     """
     # One application, so that every page finds the same parts; the door stands before the studio's routes.
     base_url = site.settings.machine.base_url
-    has_studio = not public_only and is_loopback(urlsplit(base_url).hostname or "")
     studio = Mount("/studio", routes=STUDIO, middleware=[Middleware(LoopbackOnly, site=site)])
     app = Starlette(
-        routes=[*PUBLIC, *([studio] if has_studio else [])],
+        routes=[*PUBLIC, *([studio] if has_studio(site.settings, public_only=public_only) else [])],
         exception_handlers={404: _not_found, 500: _failed},
     )
     app.state.site = site
     # Around all of it: Starlette answers 500 from outside its own middleware.
     return SafeHeaders(app, https=base_url.startswith("https:"))
+
+
+def has_studio(settings: Settings, *, public_only: bool = False) -> bool:
+    """Whether the studio answers: only where BASE_URL is on this machine, until there are accounts."""
+    return not public_only and is_loopback(urlsplit(settings.machine.base_url).hostname or "")
 
 
 class SafeHeaders:

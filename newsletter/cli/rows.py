@@ -21,7 +21,7 @@ As = Annotated[
     typer.Option(
         "--as",
         metavar="EMAIL",
-        help="Who you are: your address among the staff. Needless where it is only one person's job.",
+        help="Who you are: your address among the staff.",
     ),
 ]
 

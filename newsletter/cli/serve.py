@@ -77,14 +77,15 @@ def make_server(
     import uvicorn
 
     from newsletter.site import make_site
-    from newsletter.web import create_app
+    from newsletter.web import create_app, has_studio
 
     refuse_taken_port(host, port)
     app = create_app(make_site(settings, database), public_only=public_only)
-    say(
-        f"Listening on http://{host}:{port}"
-        + ("" if public_only else f"; the studio: http://{host}:{port}/studio/inbox")
-    )
+    say(f"Listening on http://{host}:{port}")
+    if has_studio(settings, public_only=public_only):
+        say(f"The studio: http://{host}:{port}/studio/inbox")
+    elif not public_only:
+        say("Without accounts, the studio is there only with a BASE_URL on this machine.")
     say("End with Ctrl-C.")
     # Who asked for what is nobody's business: no access log, and no header that names the server.
     config = uvicorn.Config(
