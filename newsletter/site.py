@@ -41,6 +41,9 @@ class Site:
     tokens: Tokens
     clock: Clock
     brand: Brand
+    patience: float = 15.0
+    """Seconds after which nobody who leaves is tried again; one try waits 10 s for a database that is held, and
+    mailbox providers wait 30 s."""
 
 
 def make_site(settings: Settings, database: Database) -> Site:

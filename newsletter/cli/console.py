@@ -38,9 +38,9 @@ def say_json(value: Any) -> None:
     say(json.dumps(value, ensure_ascii=False, indent=2, default=str))
 
 
-def fail(error: NewsletterError) -> NoReturn:
-    """Print why something was refused, as JSON too when asked for, and exit 1."""
-    if "--json" in sys.argv:
+def fail(error: NewsletterError, *, as_json: bool) -> NoReturn:
+    """Print why something was refused, for a program too when asked for, and exit 1."""
+    if as_json:
         faults = [vars(fault) for fault in error.faults] if isinstance(error, FaultList) else []
         say_json({"refused": str(error), "faults": faults})
     sys.stderr.write(f"{error}\n")

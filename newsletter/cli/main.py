@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 
 import typer
 
@@ -44,16 +45,17 @@ sendgrid_double.register(app)
 demo.register(app)
 
 
-def main() -> None:
-    """Run the command line; exits 0 when done, 1 when refused with a reason, 2 on wrong usage."""
+def main(words: Sequence[str] | None = None) -> None:
+    """Run the command line, or the words given; exits 0 when done, 1 when refused with a reason, 2 on wrong usage."""
+    words = sys.argv[1:] if words is None else words
     try:
-        app()
+        app(list(words))
     except NewsletterError as error:
-        fail(error)
+        fail(error, as_json="--json" in words)
     except KeyboardInterrupt:
         sys.exit(130)
     except Exception as error:
-        fail(_as_refusal(error))
+        fail(_as_refusal(error), as_json="--json" in words)
 
 
 def _as_refusal(error: Exception) -> NewsletterError:

@@ -20,8 +20,6 @@ from newsletter.subscribers.tables import Subscriber
 from newsletter.subscribers.tokens import Bearer, LinkRefused, Purpose
 
 SOURCE = "unsubscribe link"
-PATIENCE = 15
-"""Seconds after which no new try is begun; one try waits 10 s for the database, and mailbox providers wait 30 s."""
 
 
 def show(request: Request) -> Response:
@@ -47,7 +45,7 @@ def leave(request: Request) -> Response:
         bearer = _bearer(site, request.path_params["token"])
     except LinkRefused as error:
         return link_refused(site, error)
-    give_up = time.monotonic() + PATIENCE
+    give_up = time.monotonic() + site.patience
     while True:
         try:
             _leave(site, bearer)

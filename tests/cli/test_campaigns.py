@@ -33,7 +33,7 @@ def test_nothing_is_written_when_one_of_the_mailings_cannot_be_rendered(workspac
 
 def test_a_program_gets_one_document_of_a_month_that_cannot_go_out(workspace: Path) -> None:
     yaml = workspace / "campaigns" / "2026-11-neuroplastic-pain" / "campaign.yaml"
-    yaml.write_text(yaml.read_text("utf-8").replace("subject: Pain", "subject: TODO Pain"), "utf-8")
+    yaml.write_text(yaml.read_text("utf-8").replace("subject: Pain", "subject: TBC Pain"), "utf-8")
     checked = newsletter(workspace, "check", "2026-11", "--json")
     assert checked.returncode == 1
     assert [finding["level"] for finding in json.loads(checked.stdout)["opening"]] == ["stop"]

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from newsletter.cli.main import main
+from newsletter.cli.subscribers import PART
 
 
 class Shell:
@@ -15,7 +16,7 @@ class Shell:
 
     def __init__(self, workspace: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
         monkeypatch.setenv("NEWSLETTER_WORKSPACE", str(workspace))
-        self._monkeypatch, self._capsys = monkeypatch, capsys
+        self._capsys = capsys
 
     def __call__(self, *words: str) -> str:
         """What a command says; fails unless it exits 0."""
@@ -31,9 +32,8 @@ class Shell:
         return err
 
     def _run(self, words: tuple[str, ...]) -> tuple[int, str, str]:
-        self._monkeypatch.setattr("sys.argv", ["newsletter", *words])
         with pytest.raises(SystemExit) as ended:
-            main()
+            main(words)
         said = self._capsys.readouterr()
         return int(ended.value.code or 0), said.out, said.err
 
@@ -116,15 +116,12 @@ def test_a_bad_sheet_is_refused_whole_with_its_lines(shell: Shell, tmp_path: Pat
     assert shell("subscribers", "list").splitlines()[-1] == "3 people."
 
 
-def test_a_long_sheet_comes_in_by_parts_and_can_be_repeated(
-    shell: Shell, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("newsletter.cli.subscribers.PART", 2)
+def test_a_long_sheet_comes_in_by_parts_and_can_be_repeated(shell: Shell, tmp_path: Path) -> None:
     sheet = tmp_path / "long.csv"
-    sheet.write_text("address\nann@example.org\n" + "".join(f"new{n}@example.org\n" for n in range(4)))
+    sheet.write_text("address\nann@example.org\n" + "".join(f"new{n}@example.org\n" for n in range(PART + 1)))
     words = ("subscribers", "import", str(sheet), "--consent-source", "form")
-    assert shell(*words) == "Added 4. Already here, and not changed: 1.\n"
-    assert json.loads(shell(*words, "--json")) == {"added": 0, "already_here": 5, "columns_not_read": []}
+    assert shell(*words) == f"Added {PART + 1}. Already here, and not changed: 1.\n"
+    assert json.loads(shell(*words, "--json")) == {"added": 0, "already_here": PART + 2, "columns_not_read": []}
 
 
 def test_a_file_without_end_and_a_source_that_is_no_text_are_told_in_a_sentence(shell: Shell) -> None:

@@ -19,6 +19,7 @@ from newsletter.database.session import Database
 from newsletter.delivery.model import BatchState
 from newsletter.delivery.queries import get_progress, list_sends
 from newsletter.delivery.tables import Batch
+from newsletter.editions.queries import list_editions
 from tests.factories import add_cast, add_people, scheduled_edition
 from tests.node import ROOT
 from tests.sendgrid_double.running import running_double
@@ -82,3 +83,33 @@ def _is_in_flight(database: Database) -> bool:
             return False
         batch = session.get(Batch, (sends[0].edition, 1))
         return batch is not None and batch.state is BatchState.IN_FLIGHT
+
+
+def _told(database: Database) -> str:
+    with database.read() as session:
+        editions = [(row.id, row.state, row.note) for row in list_editions(session)]
+        return f"{editions}, {[(send.state, send.note) for send in list_sends(session)]}"
+
+
+def test_once_tells_of_each_send_that_did_not_go_and_why(
+    database: Database, database_url: str, workspace: Path, tmp_path: Path
+) -> None:
+    now = SystemClock().now()
+    with database.write() as session:
+        cast = add_cast(session, now)
+        add_people(session, 3)
+    edition = scheduled_edition(database, cast, now)
+    settings = {"BASE_URL": "https://news.example.org", "DATABASE_URL": database_url, "TRANSPORT": "sendgrid"}
+    with running_double(tmp_path) as double:
+        settings |= {"SENDGRID_API_KEY": "SG.wrong", "SENDGRID_HOST": double.host}
+        done = subprocess.run(
+            [sys.executable, "-m", "newsletter", "scheduler", "--once"],
+            check=False,
+            cwd=workspace,
+            env={**os.environ, "PYTHONPATH": str(ROOT), **{f"NEWSLETTER_{k}": v for k, v in settings.items()}},
+            capture_output=True,
+            text=True,
+            timeout=60,
+        )
+    assert done.returncode == 1
+    assert f"{edition} is paused: the provider refuses us" in " ".join((done.stdout + done.stderr).split())

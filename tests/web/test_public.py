@@ -99,8 +99,6 @@ def test_leaving_twice_is_as_good_as_once(running: Running, client: Client) -> N
 def lock(running: Running) -> Iterator[sqlite3.Connection]:
     """Another program that writes to the SQLite database of the site; a transaction of the site waits 0.1 s for it."""
     database = running.site.database
-    if not database.is_sqlite:
-        pytest.skip("PostgreSQL locks rows, not the database")
     event.listen(database.engine, "checkout", lambda raw, *_: raw.execute("PRAGMA busy_timeout = 100"))
     other = sqlite3.connect(str(database.file), isolation_level=None, check_same_thread=False)
     other.execute("BEGIN IMMEDIATE")
@@ -108,6 +106,11 @@ def lock(running: Running) -> Iterator[sqlite3.Connection]:
     other.close()
 
 
+# PostgreSQL locks rows, not the database.
+on_sqlite = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+
+
+@on_sqlite
 def test_who_leaves_while_the_database_is_held_has_left_when_it_is_free(
     running: Running, client: Client, lock: sqlite3.Connection
 ) -> None:
@@ -119,11 +122,10 @@ def test_who_leaves_while_the_database_is_held_has_left_when_it_is_free(
     assert state_of(running, 1) is SubscriberState.UNSUBSCRIBED
 
 
-def test_who_cannot_leave_yet_is_told_so_and_how_else(
-    running: Running, client: Client, lock: sqlite3.Connection, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("newsletter.public.unsubscribe.PATIENCE", 0)
-    answer = client().post(f"/unsubscribe/{running.token(Purpose.UNSUBSCRIBE)}")
+@on_sqlite
+def test_who_cannot_leave_yet_is_told_so_and_how_else(running: Running, lock: sqlite3.Connection) -> None:
+    client = TestClient(create_app(replace(running.site, patience=0)), base_url="http://localhost:8000")
+    answer = client.post(f"/unsubscribe/{running.token(Purpose.UNSUBSCRIBE)}")
     assert (answer.status_code, answer.headers["retry-after"]) == (503, "60")
     assert "You have not left yet" in answer.text
     assert f"mailto:{running.site.settings.sender.reply_to}" in answer.text

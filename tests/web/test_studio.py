@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import replace
 
 import pytest
 from starlette.testclient import TestClient
 
+from newsletter.studio.inbox import LISTED
 from newsletter.subscribers.tokens import Purpose
 from newsletter.web import create_app
 from tests.web.conftest import Client, Running
@@ -55,12 +57,14 @@ def test_the_inbox_lists_every_mail_and_opens_one(client: Client) -> None:
     assert 'src="/studio/inbox/nd1x3/html"' in page
 
 
-def test_a_long_list_ends_with_the_newest_and_says_so(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_long_list_ends_with_the_newest_and_says_so(running: Running, client: Client) -> None:
     assert "newest mails" not in client().get("/studio/inbox").text
-    monkeypatch.setattr("newsletter.studio.inbox.LISTED", 2)
+    mailbox = running.site.settings.mailbox
+    for number in range(LISTED):
+        shutil.copy(mailbox / "nd1x1.eml", mailbox / f"copy{number}.eml")
     page = client().get("/studio/inbox").text
-    assert page.count("<li>") == 2
-    assert "These are the 2 newest mails; the older ones are in the folder var/mailbox." in page
+    assert page.count("<li>") == LISTED
+    assert f"These are the {LISTED} newest mails; the older ones are in the folder var/mailbox." in page
 
 
 def test_a_mail_is_shown_as_html_text_and_headers(running: Running, client: Client) -> None:
