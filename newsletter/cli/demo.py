@@ -69,6 +69,9 @@ def demo(
 
     if not once:
         refuse_taken_port("127.0.0.1", port)
+    # Whatever asks it to end, and however it was started, what it has started ends with it.
+    for kind in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(kind, signal.default_int_handler)
     shell = _Shell(FOLDER.absolute(), port, free_port())
     _set_up(shell)
     double = shell.start("sendgrid-double", "--port", str(shell.double_port), "--record", str(shell.record))

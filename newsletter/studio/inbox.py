@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from pathlib import Path
+
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
@@ -29,12 +32,12 @@ def home(request: Request) -> Response:
 
 
 def show(request: Request) -> Response:
-    """The list of mails, and the chosen one beside it (the newest, when none is named)."""
+    """The list of mails, and the chosen one beside it; when none is named, the newest that has more than text."""
     site = site_of(request)
     folder = site.settings.mailbox
     kept = list_mails(folder, LISTED + 1)
     more, kept = len(kept) > LISTED, kept[:LISTED]
-    name = request.path_params.get("name") or (kept[0].name if kept else None)
+    name = request.path_params.get("name") or _first_to_show(folder, kept)
     view = request.query_params.get("view", "desktop")
     try:
         mail = read_mail(folder, name) if name else None
@@ -54,6 +57,12 @@ def show(request: Request) -> Response:
         "when": when,
     }
     return PAGES.show(site, "inbox.html", values, headers=PRIVATE, policy=POLICY)
+
+
+def _first_to_show(folder: Path, kept: Sequence[KeptMail]) -> str | None:
+    # Whoever opens the inbox wants to see the letter, and the few who read text alone often come last in a send.
+    newest = [mail.name for mail in kept[:20]]
+    return next((name for name in newest if read_mail(folder, name).html), newest[0] if newest else None)
 
 
 def show_html(request: Request) -> Response:
