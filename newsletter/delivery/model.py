@@ -176,11 +176,6 @@ class Progress:
     opened_at: datetime
     finished_at: datetime | None
 
-    @property
-    def total(self) -> int:
-        """Everybody who was to get it when planning ended."""
-        return self.planned + self.handed_over + self.refused + self.uncertain
-
 
 @dataclass(frozen=True)
 class Standing:

@@ -53,8 +53,3 @@ def objection_to_schedule(
     if approved_until <= send_at:
         return "Its approval will have expired by then; choose an earlier time, or submit it again nearer to it"
     return None
-
-
-def may_schedule(state: EditionState, *, send_at: datetime, approved_until: datetime | None, now: datetime) -> bool:
-    """Whether an edition may be scheduled for an instant."""
-    return objection_to_schedule(state, send_at=send_at, approved_until=approved_until, now=now) is None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import StrEnum
 
 
@@ -82,14 +82,6 @@ class Recipient:
     number: int
     address: str
     text_only: bool = False
-
-
-@dataclass(frozen=True)
-class Audience:
-    """How many people an edition goes to, and how many it leaves out for each reason."""
-
-    receiving: int
-    left_out: Mapping[LeftOut, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from sqlalchemy import Select, func, select
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from newsletter.errors import NotFound
 from newsletter.subscribers.address import address_key, check_address
-from newsletter.subscribers.model import Audience, LeftOut, SubscriberState
+from newsletter.subscribers.model import SubscriberState
 from newsletter.subscribers.tables import Consent, Subscriber, SubscriberTopic
 
 
@@ -48,13 +48,3 @@ def count_by_state(session: Session) -> dict[SubscriberState, int]:
     """How many people there are in each state."""
     rows = session.execute(select(Subscriber.state, func.count()).group_by(Subscriber.state))
     return dict(rows.all())
-
-
-def count_audience(session: Session, audience: Select[tuple[int, bool, str | None]]) -> Audience:
-    """What `resolve_audience` answers, counted."""
-    who = audience.subquery()
-    counts: dict[str | None, int] = dict(
-        session.execute(select(who.c.reason, func.count()).group_by(who.c.reason)).all()
-    )
-    receiving = counts.pop(None, 0)
-    return Audience(receiving, {LeftOut(str(reason)): count for reason, count in counts.items()})
