@@ -24,10 +24,8 @@ class WirePolicy(EmailPolicy):
 
     def fold(self, name: str, value: str) -> str:
         """The header as it stands in a mail, with its line end."""
-        if name.startswith("List-"):
-            return f"{name}: {value}{self.linesep}"
         if str(value).isascii():
-            return str(super().fold(name, value))
+            return f"{name}: {value}{self.linesep}" if name.startswith("List-") else str(super().fold(name, value))
         addresses = getattr(value, "addresses", None)
         if addresses is None:
             return f"{name}: {self._encoded(name, str(value))}{self.linesep}"

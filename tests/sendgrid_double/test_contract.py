@@ -132,6 +132,7 @@ CHANGES = st.lists(
 @settings(max_examples=1_000, deadline=None)
 @example([("from.email", '"a b"@example.org')])
 @example([("send_at", 1.0)])
+@example([("personalizations.1.headers.List-Unsubscribe", "\x80")])
 @given(CHANGES)
 def test_whatever_the_description_refuses_the_double_refuses_too(changes: list[tuple[str, object]]) -> None:
     request = FULL
