@@ -140,11 +140,11 @@ def cancel(edition: EditionId, by: As = "", json: Json = False) -> None:
 
 def pause(edition: EditionId, by: As = "", json: Json = False) -> None:
     """Let a running send wait; what is on its way still arrives."""
-    from newsletter.delivery import actions
+    from newsletter.delivery import steering
 
     settings = load_settings()
     with _acting(settings, by, Act.STEER) as (session, actor, now):
-        actions.pause(session, edition, actor=actor, now=now)
+        steering.pause(session, edition, actor=actor, now=now)
     _tell_send(edition, "paused", json, f"The send of {edition} is paused. Go on with: newsletter resume {edition}")
 
 
@@ -155,23 +155,23 @@ def resume(
     json: Json = False,
 ) -> None:
     """Let a paused send go on."""
-    from newsletter.delivery import actions
+    from newsletter.delivery import steering
     from newsletter.schedule.runner import make_rules
 
     settings = load_settings()
     with _acting(settings, by, Act.STEER) as (session, actor, now):
         late_after = make_rules(settings).late_after
-        actions.resume(session, edition, actor=actor, now=now, late_after=late_after, although_late=although_late)
+        steering.resume(session, edition, actor=actor, now=now, late_after=late_after, although_late=although_late)
     _tell_send(edition, "running", json, f"The send of {edition} goes on.")
 
 
 def stop(edition: EditionId, by: As = "", json: Json = False) -> None:
     """End a send for good; whoever has it keeps it, nobody else gets it."""
-    from newsletter.delivery import actions
+    from newsletter.delivery import steering
 
     settings = load_settings()
     with _acting(settings, by, Act.STEER) as (session, actor, now):
-        people = actions.stop(session, edition, actor=actor, now=now)
+        people = steering.stop(session, edition, actor=actor, now=now)
     _tell_send(edition, "stopped", json, f"The send of {edition} is stopped; {_people(people)} will not get it.")
 
 
@@ -183,7 +183,7 @@ def settle(
     json: Json = False,
 ) -> None:
     """Say what became of an attempt without an answer, once you know; it is never repeated by itself."""
-    from newsletter.delivery import actions
+    from newsletter.delivery import steering
     from newsletter.delivery.model import Verdict
     from newsletter.errors import Refused
 
@@ -193,7 +193,7 @@ def settle(
         raise Refused(f"`{verdict}` is not a verdict. Write sent, not-sent or send-again.") from None
     settings = load_settings()
     with _acting(settings, by, Act.STEER, by_name=True) as (session, actor, now):
-        actions.settle_uncertain(session, edition, attempt, said, actor=actor, now=now)
+        steering.settle_uncertain(session, edition, attempt, said, actor=actor, now=now)
     _tell_send(edition, "settled", json, f"{attempt} of {edition} is settled as {said.value}, in your name.")
 
 

@@ -20,7 +20,7 @@ from sqlalchemy.exc import OperationalError
 from newsletter.clock import Clock
 from newsletter.database.audit import SCHEDULER
 from newsletter.database.session import Database, DatabaseUnusable
-from newsletter.delivery import actions, plan
+from newsletter.delivery import batches, plan, steering
 from newsletter.delivery.model import Claim, ContentChanged, Flight, LostClaim, Variant, delivery_id
 from newsletter.delivery.queries import list_recipients
 from newsletter.editions.queries import get_content
@@ -63,7 +63,7 @@ def send_next_batch(worker: Worker) -> Step:
     Raises only what the database raises before anything is handed over; then the batch is claimed again later.
     """
     with worker.database.write() as session:
-        claim = actions.claim(
+        claim = batches.claim(
             session,
             worker=worker.name,
             transport=worker.transport.name,
@@ -77,7 +77,7 @@ def send_next_batch(worker: Worker) -> Step:
     try:
         began = _seconds_awake_or_asleep()
         with worker.database.write() as session:
-            flight = actions.put_in_flight(session, claim, actor=SCHEDULER, now=worker.clock.now())
+            flight = batches.put_in_flight(session, claim, actor=SCHEDULER, now=worker.clock.now())
     except LostClaim:
         return Step.GAVE_UP
     except ContentChanged as error:
@@ -153,7 +153,7 @@ def _record_until_it_succeeds(worker: Worker, flight: Flight, receipt: Receipt) 
     while True:
         try:
             with worker.database.write() as session:
-                actions.record_answer(session, flight, receipt, actor=SCHEDULER, now=worker.clock.now())
+                batches.record_answer(session, flight, receipt, actor=SCHEDULER, now=worker.clock.now())
             return
         except (OperationalError, DatabaseUnusable):
             pause.wait(RECORD_AGAIN_AFTER)
@@ -163,7 +163,7 @@ def _pause(worker: Worker, claim: Claim, note: str) -> None:
     # A person may have paused or stopped it first: then there is nothing to do.
     with worker.database.write() as session, suppress(Refused):
         edition = session.get_one(Edition, claim.edition).id
-        actions.pause(session, edition, actor=SCHEDULER, now=worker.clock.now(), note=note)
+        steering.pause(session, edition, actor=SCHEDULER, now=worker.clock.now(), note=note)
 
 
 def _seconds_awake_or_asleep() -> float:

@@ -15,7 +15,7 @@ from sqlalchemy.exc import OperationalError
 from newsletter.database.audit import SCHEDULER
 from newsletter.database.heartbeat import record_heartbeat
 from newsletter.database.session import DatabaseUnusable
-from newsletter.delivery import actions, plan
+from newsletter.delivery import batches, plan, planning, steering
 from newsletter.delivery.model import SendState
 from newsletter.delivery.queries import list_going, list_sends
 from newsletter.delivery.worker import Step, Worker, send_next_batch
@@ -52,15 +52,15 @@ def reconcile(worker: Worker, rules: Rules) -> list[datetime]:
     with worker.database.write() as session:
         record_heartbeat(session, part=PART, worker=worker.name, now=now)
         expire_approvals(session, actor=SCHEDULER, now=now)
-        actions.expire_leases(session, actor=SCHEDULER, now=now)
-        actions.mark_stale(
+        batches.expire_leases(session, actor=SCHEDULER, now=now)
+        batches.mark_stale(
             session,
             actor=SCHEDULER,
             now=now,
             idempotent=_repeats_through(worker),
             stale_after=rules.stale_after,
         )
-        actions.begin_waiting(session, actor=SCHEDULER, now=now)
+        planning.begin_waiting(session, actor=SCHEDULER, now=now)
     open_due(worker, rules)
     plan_all(worker, rules)
     finish_all(worker)
@@ -72,8 +72,8 @@ def take_over(worker: Worker) -> None:
     """What a process does once when it knows that it is alone: what was under way belonged to one that has ended."""
     now = worker.clock.now()
     with worker.database.write() as session:
-        actions.expire_leases(session, actor=SCHEDULER, now=now, all_of_them=True)
-        actions.mark_stale(
+        batches.expire_leases(session, actor=SCHEDULER, now=now, all_of_them=True)
+        batches.mark_stale(
             session, actor=SCHEDULER, now=now, idempotent=_repeats_through(worker), stale_after=timedelta(0)
         )
 
@@ -92,7 +92,7 @@ def open_due(worker: Worker, rules: Rules) -> None:
             continue
         try:
             with worker.database.write() as session:
-                actions.open_send(
+                planning.open_send(
                     session,
                     edition.serial,
                     actor=SCHEDULER,
@@ -120,13 +120,13 @@ def _hold_for_its_links(worker: Worker, edition: str, its: str, now: str) -> Non
 def plan_all(worker: Worker, rules: Rules) -> None:
     """Plan every send that is being planned to its end, a chunk in each transaction."""
     with worker.database.read() as session:
-        planning = [send.edition for send in list_sends(session, SendState.PLANNING)]
-    for edition in planning:
+        being_planned = [send.edition for send in list_sends(session, SendState.PLANNING)]
+    for edition in being_planned:
         try:
             more = True
             while more:
                 with worker.database.write() as session:
-                    more = actions.plan_audience(
+                    more = planning.plan_audience(
                         session, edition, actor=SCHEDULER, now=worker.clock.now(), zone=rules.zone
                     )
         except (OperationalError, DatabaseUnusable):
@@ -135,7 +135,7 @@ def plan_all(worker: Worker, rules: Rules) -> None:
             # It is tried again with every look, and keeps no other from going.
             _log.error("the send of edition number %s was not planned: %s", edition, type(error).__name__)
             with worker.database.write() as session:
-                actions.note_trouble(session, edition, f"it could not be planned: {type(error).__name__}")
+                planning.note_trouble(session, edition, f"it could not be planned: {type(error).__name__}")
 
 
 def send_all(worker: Worker, is_stopping: Callable[[], bool] = lambda: False, rules: Rules | None = None) -> int:
@@ -171,7 +171,7 @@ def pause_what_needs_a_person(worker: Worker, rules: Rules) -> None:
         if reason:
             # A person may have paused or stopped it first: then there is nothing to do.
             with worker.database.write() as session, suppress(Refused):
-                actions.pause(session, send.edition, actor=SCHEDULER, now=now, note=reason)
+                steering.pause(session, send.edition, actor=SCHEDULER, now=now, note=reason)
 
 
 def finish_all(worker: Worker) -> None:
@@ -180,7 +180,7 @@ def finish_all(worker: Worker) -> None:
         running = [send.edition for send in list_sends(session, SendState.RUNNING)]
     for edition in running:
         with worker.database.write() as session:
-            actions.finish(session, edition, actor=SCHEDULER, now=worker.clock.now())
+            steering.finish(session, edition, actor=SCHEDULER, now=worker.clock.now())
 
 
 def keep_what_is_loaded() -> None:

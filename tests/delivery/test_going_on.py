@@ -8,7 +8,7 @@ import pytest
 
 from newsletter.database.audit import SCHEDULER
 from newsletter.database.session import Database
-from newsletter.delivery import actions
+from newsletter.delivery import batches, steering
 from newsletter.delivery.model import SendState
 from newsletter.delivery.queries import get_progress
 from newsletter.delivery.worker import Step, send_next_batch
@@ -43,7 +43,7 @@ def test_a_send_goes_on_through_no_other_transport_than_it_began_with(database: 
     assert_paused(database, edition, "it began with TRANSPORT=fake, and TRANSPORT is other now")
 
     with database.write() as session:
-        actions.resume(session, edition, actor=find_cast(session).max, now=clock.now(), late_after=RULES.late_after)
+        steering.resume(session, edition, actor=find_cast(session).max, now=clock.now(), late_after=RULES.late_after)
     jobs.run_until_idle(worker(database, first, clock), RULES)
     assert (len(first.accepted), other.batches) == (3, [])
 
@@ -53,9 +53,9 @@ def test_a_try_without_an_answer_is_repeated_only_through_its_own_transport(data
     clock, first = StillClock(), FakeTransport(batch_limit=1)
     edition = begun(database, first, clock)
     with database.write() as session:
-        claim = actions.claim(session, worker="killed", transport="fake", actor=SCHEDULER, now=clock.now())
+        claim = batches.claim(session, worker="killed", transport="fake", actor=SCHEDULER, now=clock.now())
         assert claim is not None
-        assert actions.put_in_flight(session, claim, actor=SCHEDULER, now=clock.now())
+        assert batches.put_in_flight(session, claim, actor=SCHEDULER, now=clock.now())
     jobs.take_over(worker(database, FakeTransport(name, idempotent=True), clock))
     with database.read() as session:
         progress = get_progress(session, edition)
@@ -80,7 +80,7 @@ def test_a_send_that_stood_still_too_long_waits_until_a_person_resumes_it(databa
     assert_paused(database, edition, "it stood still since 2026-11-03 12:00 UTC; resume it if it shall go on")
 
     with database.write() as session:
-        actions.resume(session, edition, actor=find_cast(session).max, now=clock.now(), late_after=RULES.late_after)
+        steering.resume(session, edition, actor=find_cast(session).max, now=clock.now(), late_after=RULES.late_after)
     jobs.run_until_idle(worker(database, transport, clock), RULES)
     assert len(transport.accepted) == 3, "a person has said that it goes on"
 

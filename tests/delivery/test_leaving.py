@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 
 from newsletter.database.audit import SCHEDULER, SHELL
 from newsletter.database.session import Database
-from newsletter.delivery import actions
+from newsletter.delivery import batches
 from newsletter.delivery.model import Claim
 from newsletter.schedule import jobs
 from newsletter.subscribers.actions import suppress, unsubscribe
@@ -38,7 +38,7 @@ def claimed(database: Database) -> Claim:
     scheduled_edition(database, cast)
     jobs.reconcile(worker(database, FakeTransport(), StillClock()), RULES)
     with database.write() as session:
-        claim = actions.claim(session, worker="w", transport="fake", actor=SCHEDULER, now=NOON)
+        claim = batches.claim(session, worker="w", transport="fake", actor=SCHEDULER, now=NOON)
     assert claim is not None
     return claim
 
@@ -58,7 +58,7 @@ def test_who_goes_while_a_batch_takes_off_waits_until_it_is_in_flight(
 
     other = threading.Thread(target=leave)
     with database.write() as session:
-        flight = actions.put_in_flight(session, claim, actor=SCHEDULER, now=NOON)
+        flight = batches.put_in_flight(session, claim, actor=SCHEDULER, now=NOON)
         other.start()
         assert began.wait(5)
         assert not gone.wait(0.7), "the leave waits"
@@ -77,7 +77,7 @@ def test_who_went_before_a_batch_takes_off_is_dropped_even_when_they_went_at_the
 
     def take_off() -> None:
         with database.write() as session:
-            flight = actions.put_in_flight(session, claim, actor=SCHEDULER, now=NOON)
+            flight = batches.put_in_flight(session, claim, actor=SCHEDULER, now=NOON)
             dropped.append(flight.dropped if flight else frozenset())
 
     other = threading.Thread(target=take_off)

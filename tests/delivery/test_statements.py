@@ -10,7 +10,7 @@ from sqlalchemy import event, select, update
 
 from newsletter.database.audit import SCHEDULER
 from newsletter.database.session import Database
-from newsletter.delivery import actions
+from newsletter.delivery import batches
 from newsletter.delivery.model import BatchState, DeliveryState
 from newsletter.delivery.tables import Batch, Delivery
 from newsletter.delivery.worker import Step, send_next_batch
@@ -55,13 +55,13 @@ def test_no_batch_makes_the_database_read_the_whole_edition(database: Database) 
 def test_a_batch_whose_counters_do_not_add_up_is_counted_anew(database: Database) -> None:
     clock = planned(database, FakeTransport())
     with database.write() as session:
-        claim = actions.claim(session, worker="w", transport="fake", actor=SCHEDULER, now=clock.now())
+        claim = batches.claim(session, worker="w", transport="fake", actor=SCHEDULER, now=clock.now())
         assert claim is not None
-        flight = actions.put_in_flight(session, claim, actor=SCHEDULER, now=clock.now())
+        flight = batches.put_in_flight(session, claim, actor=SCHEDULER, now=clock.now())
         assert flight is not None
         session.execute(update(Batch).values(people=99, refused=7))
     with database.write() as session:
-        assert actions.record_answer(session, flight, Receipt(Outcome.ACCEPTED), actor=SCHEDULER, now=clock.now())
+        assert batches.record_answer(session, flight, Receipt(Outcome.ACCEPTED), actor=SCHEDULER, now=clock.now())
     with database.read() as session:
         batch = session.scalars(select(Batch)).one()
         assert (batch.state, batch.people, batch.handed_over, batch.refused) == (BatchState.ACCEPTED, 6, 6, 0)

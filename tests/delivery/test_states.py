@@ -14,7 +14,7 @@ from sqlalchemy import func, select
 from newsletter.database.audit import SCHEDULER, SHELL
 from newsletter.database.base import Base
 from newsletter.database.session import Database
-from newsletter.delivery import actions
+from newsletter.delivery import batches, steering
 from newsletter.delivery.model import (
     BATCH_MOVES,
     DELIVERY_MOVES,
@@ -81,12 +81,12 @@ class Play:
             cast = find_cast(session)
             match name:
                 case "claim":
-                    claim = actions.claim(session, worker=f"w{number}", transport="fake", actor=SCHEDULER, now=now)
+                    claim = batches.claim(session, worker=f"w{number}", transport="fake", actor=SCHEDULER, now=now)
                     self.claims += [claim] if claim else []
                 case "fly" if self.claims:
                     claim = self.claims.pop(number % len(self.claims))
                     people = {r.number for r in list_recipients(session, claim.edition, claim.batch)}
-                    flight = actions.put_in_flight(session, claim, actor=SCHEDULER, now=now)
+                    flight = batches.put_in_flight(session, claim, actor=SCHEDULER, now=now)
                     if flight:
                         going = sorted(people - flight.dropped)
                         assert not self.left & set(going), "who left is not in what goes out"
@@ -97,30 +97,30 @@ class Play:
                     receipt = self._receipt(number, people_in_it)
                     if receipt.outcome is Outcome.ACCEPTED:
                         self.handed.update(p for p in people_in_it if delivery_id(self.serial, p) not in receipt.people)
-                    actions.record_answer(session, flight, receipt, actor=SCHEDULER, now=now)
+                    batches.record_answer(session, flight, receipt, actor=SCHEDULER, now=now)
                 case "leave":
                     who = self.people[number % len(self.people)]
                     unsubscribe(session, who, source="link", actor=SHELL, now=now)
                     self.left.add(who)
                 case "pause":
-                    actions.pause(session, self.edition, actor=cast.max, now=now)
+                    steering.pause(session, self.edition, actor=cast.max, now=now)
                 case "resume":
-                    actions.resume(
+                    steering.resume(
                         session, self.edition, actor=cast.max, now=now, late_after=timedelta(), although_late=True
                     )
                 case "stop" if number == 0:
-                    actions.stop(session, self.edition, actor=cast.max, now=now)
+                    steering.stop(session, self.edition, actor=cast.max, now=now)
                 case "wait":
                     self.clock.go(seconds=30 * number)
                 case "look":
-                    actions.expire_leases(session, actor=SCHEDULER, now=now)
-                    actions.mark_stale(session, actor=SCHEDULER, now=now, idempotent=None)
-                    actions.finish(session, self.serial, actor=SCHEDULER, now=now)
+                    batches.expire_leases(session, actor=SCHEDULER, now=now)
+                    batches.mark_stale(session, actor=SCHEDULER, now=now, idempotent=None)
+                    steering.finish(session, self.serial, actor=SCHEDULER, now=now)
                 case "settle":
                     # Never "send again": then a person has decided that somebody may have it twice.
                     verdict = (Verdict.SENT, Verdict.NOT_SENT)[number % 2]
                     attempt = first_uncertain(session, self.edition)
-                    actions.settle_uncertain(session, self.edition, attempt, verdict, actor=cast.max, now=now)
+                    steering.settle_uncertain(session, self.edition, attempt, verdict, actor=cast.max, now=now)
 
     def look(self) -> States:
         """All states as they are now."""

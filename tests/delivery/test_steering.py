@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 
 from newsletter.database.audit import AuditLine
 from newsletter.database.session import Database
-from newsletter.delivery import actions
+from newsletter.delivery import steering
 from newsletter.delivery.model import Verdict
 from newsletter.delivery.queries import get_progress
 from newsletter.delivery.worker import send_next_batch
@@ -35,20 +35,20 @@ Act = Callable[[Session, str, StaffActor], object]
 
 
 def pause(session: Session, edition: str, actor: StaffActor) -> None:
-    actions.pause(session, edition, actor=actor, now=NOON, note="a wrong link")
+    steering.pause(session, edition, actor=actor, now=NOON, note="a wrong link")
 
 
 def resume(session: Session, edition: str, actor: StaffActor) -> None:
-    actions.resume(session, edition, actor=actor, now=NOON, late_after=RULES.late_after)
+    steering.resume(session, edition, actor=actor, now=NOON, late_after=RULES.late_after)
 
 
 def stop(session: Session, edition: str, actor: StaffActor) -> None:
-    actions.stop(session, edition, actor=actor, now=NOON)
+    steering.stop(session, edition, actor=actor, now=NOON)
 
 
 def settle(verdict: Verdict) -> Act:
     def act(session: Session, edition: str, actor: StaffActor) -> None:
-        actions.settle_uncertain(session, edition, first_uncertain(session, edition), verdict, actor=actor, now=NOON)
+        steering.settle_uncertain(session, edition, first_uncertain(session, edition), verdict, actor=actor, now=NOON)
 
     return act
 

@@ -6,7 +6,7 @@ import pytest
 
 from newsletter.database.audit import SCHEDULER
 from newsletter.database.session import Database
-from newsletter.delivery import actions
+from newsletter.delivery import batches, steering
 from newsletter.delivery.model import Flight, SendState, Verdict, delivery_id
 from newsletter.delivery.queries import get_progress
 from newsletter.errors import Refused
@@ -42,9 +42,9 @@ def flying(database: Database) -> tuple[str, Flight]:
 def fly(database: Database) -> Flight:
     """The next batch takes off."""
     with database.write() as session:
-        claim = actions.claim(session, worker="w", transport="fake", actor=SCHEDULER, now=NOON)
+        claim = batches.claim(session, worker="w", transport="fake", actor=SCHEDULER, now=NOON)
         assert claim is not None
-        flight = actions.put_in_flight(session, claim, actor=SCHEDULER, now=NOON)
+        flight = batches.put_in_flight(session, claim, actor=SCHEDULER, now=NOON)
     assert flight is not None
     return flight
 
@@ -52,14 +52,14 @@ def fly(database: Database) -> Flight:
 def stop(database: Database, edition: str) -> None:
     """A manager stops the send."""
     with database.write() as session:
-        actions.stop(session, edition, actor=find_cast(session).max, now=NOON)
+        steering.stop(session, edition, actor=find_cast(session).max, now=NOON)
 
 
 def settle(database: Database, edition: str, verdict: Verdict) -> None:
     """A manager says what became of the oldest attempt without an answer."""
     with database.write() as session:
         attempt = first_uncertain(session, edition)
-        actions.settle_uncertain(session, edition, attempt, verdict, actor=find_cast(session).max, now=NOON)
+        steering.settle_uncertain(session, edition, attempt, verdict, actor=find_cast(session).max, now=NOON)
 
 
 def ended(database: Database, edition: str) -> tuple[int, int, int]:
@@ -75,7 +75,7 @@ def test_a_batch_that_comes_back_after_the_stop_is_left_out(database: Database, 
     edition, flight = flying(database)
     stop(database, edition)
     with database.write() as session:
-        actions.record_answer(session, flight, Receipt(outcome, "answer"), actor=SCHEDULER, now=NOON)
+        batches.record_answer(session, flight, Receipt(outcome, "answer"), actor=SCHEDULER, now=NOON)
     assert ended(database, edition) == (0, 0, 3)
 
 
@@ -86,7 +86,7 @@ def test_one_person_who_comes_back_after_the_stop_is_left_out(database: Database
     stop(database, edition)
     receipt = Receipt(Outcome.ACCEPTED, people={who: PersonalReceipt(Outcome.TRY_AGAIN, "later")})
     with database.write() as session:
-        actions.record_answer(session, flight, receipt, actor=SCHEDULER, now=NOON)
+        batches.record_answer(session, flight, receipt, actor=SCHEDULER, now=NOON)
     assert ended(database, edition) == (2, 0, 1)
 
 

@@ -11,7 +11,7 @@ from sqlalchemy import select, update
 from newsletter.campaigns.model import AudienceRule
 from newsletter.database.audit import SCHEDULER, SHELL, AuditLine
 from newsletter.database.session import Database
-from newsletter.delivery import actions
+from newsletter.delivery import batches, planning, steering
 from newsletter.delivery.model import BatchState, DeliveryState, LostClaim, SendState, Verdict, delivery_id
 from newsletter.delivery.queries import get_progress, list_uncertain
 from newsletter.delivery.tables import Attempt, Batch, Delivery, Send
@@ -99,7 +99,7 @@ def test_planning_in_chunks_plans_everybody_once(database: Database) -> None:
     while more:
         with database.write() as session:
             serial = get_edition(session, edition).serial
-            more = actions.plan_audience(session, serial, actor=SCHEDULER, now=NOON, zone=RULES.zone, chunk=1_000)
+            more = planning.plan_audience(session, serial, actor=SCHEDULER, now=NOON, zone=RULES.zone, chunk=1_000)
             rounds += 1
     assert rounds == 4
     with database.read() as session:
@@ -194,13 +194,13 @@ def test_who_leaves_between_building_and_commit_is_not_in_what_goes_out(database
     transport = FakeTransport()
     edition, clock = planned(database, 3, transport)
     with database.write() as session:
-        claim = actions.claim(session, worker="w", transport="fake", actor=SCHEDULER, now=clock.now())
+        claim = batches.claim(session, worker="w", transport="fake", actor=SCHEDULER, now=clock.now())
         assert claim is not None
         for n in (1, 2, 3):
             number = get_subscriber(session, f"reader{n}@example.org").number
             unsubscribe(session, number, source="link", actor=SHELL, now=clock.now())
     with database.write() as session:
-        assert actions.put_in_flight(session, claim, actor=SCHEDULER, now=clock.now()) is None
+        assert batches.put_in_flight(session, claim, actor=SCHEDULER, now=clock.now()) is None
     run_until_idle(worker(database, transport, clock), RULES)
     with database.read() as session:
         assert get_progress(session, edition).state is SendState.FINISHED
@@ -268,7 +268,9 @@ def test_each_answer_has_its_consequence(database: Database, receipt: Receipt, s
         assert get_progress(session, edition).state is (SendState.PAUSED if paused else SendState.RUNNING)
     if paused:
         with database.write() as session:
-            actions.resume(session, edition, actor=find_cast(session).max, now=clock.now(), late_after=RULES.late_after)
+            steering.resume(
+                session, edition, actor=find_cast(session).max, now=clock.now(), late_after=RULES.late_after
+            )
     clock.go(minutes=10)
     run_until_idle(worker(database, transport, clock), RULES)
     uncertain = receipt.outcome is Outcome.UNCERTAIN
@@ -287,13 +289,13 @@ def test_what_is_uncertain_waits_for_a_named_person(database: Database) -> None:
     with database.write() as session:
         actor = find_cast(session).max
         attempt = first_uncertain(session, edition)
-        actions.settle_uncertain(session, edition, attempt, Verdict.SEND_AGAIN, actor=actor, now=clock.now())
+        steering.settle_uncertain(session, edition, attempt, Verdict.SEND_AGAIN, actor=actor, now=clock.now())
     run_until_idle(worker(database, transport, clock), RULES)
     with database.read() as session:
         assert get_progress(session, edition).state is SendState.FINISHED
         assert get_progress(session, edition).handed_over == 3
     with database.write() as session, pytest.raises(Refused, match="not uncertain"):
-        actions.settle_uncertain(session, edition, attempt, Verdict.SENT, actor=actor, now=clock.now())
+        steering.settle_uncertain(session, edition, attempt, Verdict.SENT, actor=actor, now=clock.now())
 
 
 def test_two_attempts_without_an_answer_are_settled_each_by_itself(database: Database) -> None:
@@ -304,7 +306,7 @@ def test_two_attempts_without_an_answer_are_settled_each_by_itself(database: Dat
         actor = find_cast(session).max
         first = first_uncertain(session, edition)
         unsubscribe(session, 1, source="page", actor=SHELL, now=clock.now())
-        actions.settle_uncertain(session, edition, first, Verdict.SEND_AGAIN, actor=actor, now=clock.now())
+        steering.settle_uncertain(session, edition, first, Verdict.SEND_AGAIN, actor=actor, now=clock.now())
     clock.go(minutes=1)
     run_until_idle(worker(database, transport, clock), RULES)
     with database.write() as session:
@@ -312,8 +314,8 @@ def test_two_attempts_without_an_answer_are_settled_each_by_itself(database: Dat
         assert in_doubt[first] == 1, "who left was not in the second attempt"
         (second,) = in_doubt.keys() - {first}
         assert in_doubt[second] == 2
-        actions.settle_uncertain(session, edition, first, Verdict.SENT, actor=actor, now=clock.now())
-        actions.settle_uncertain(session, edition, second, Verdict.NOT_SENT, actor=actor, now=clock.now())
+        steering.settle_uncertain(session, edition, first, Verdict.SENT, actor=actor, now=clock.now())
+        steering.settle_uncertain(session, edition, second, Verdict.NOT_SENT, actor=actor, now=clock.now())
     run_until_idle(worker(database, transport, clock), RULES)
     with database.read() as session:
         progress = get_progress(session, edition)
@@ -384,22 +386,22 @@ def test_a_worker_that_lost_its_claim_sends_nothing(database: Database) -> None:
     transport = FakeTransport()
     _, clock = planned(database, 2, transport)
     with database.write() as session:
-        old = actions.claim(session, worker="frozen", transport="fake", actor=SCHEDULER, now=clock.now())
+        old = batches.claim(session, worker="frozen", transport="fake", actor=SCHEDULER, now=clock.now())
         assert old is not None
     clock.go(minutes=5)
     run_until_idle(worker(database, transport, clock), RULES)
     assert len(transport.accepted) == 2
     with database.write() as session, pytest.raises(LostClaim):
-        actions.put_in_flight(session, old, actor=SCHEDULER, now=clock.now())
+        batches.put_in_flight(session, old, actor=SCHEDULER, now=clock.now())
 
 
 def test_an_answer_that_comes_after_all_settles_an_uncertain_batch(database: Database) -> None:
     transport = FakeTransport()
     edition, clock = planned(database, 2, transport)
     with database.write() as session:
-        claim = actions.claim(session, worker="slow", transport="fake", actor=SCHEDULER, now=clock.now())
+        claim = batches.claim(session, worker="slow", transport="fake", actor=SCHEDULER, now=clock.now())
         assert claim is not None
-        flight = actions.put_in_flight(session, claim, actor=SCHEDULER, now=clock.now())
+        flight = batches.put_in_flight(session, claim, actor=SCHEDULER, now=clock.now())
         assert flight is not None
     clock.go(minutes=5)
     jobs.reconcile(worker(database, transport, clock), RULES)
@@ -407,8 +409,8 @@ def test_an_answer_that_comes_after_all_settles_an_uncertain_batch(database: Dat
         assert get_progress(session, edition).uncertain == 2
     accepted = Receipt(Outcome.ACCEPTED, reference="ref")
     with database.write() as session:
-        assert actions.record_answer(session, flight, accepted, actor=SCHEDULER, now=clock.now())
-        assert not actions.record_answer(session, flight, accepted, actor=SCHEDULER, now=clock.now())
+        assert batches.record_answer(session, flight, accepted, actor=SCHEDULER, now=clock.now())
+        assert not batches.record_answer(session, flight, accepted, actor=SCHEDULER, now=clock.now())
     run_until_idle(worker(database, transport, clock), RULES)
     with database.read() as session:
         progress = get_progress(session, edition)
@@ -420,9 +422,9 @@ def test_who_leaves_after_a_try_without_an_answer_stays_uncertain_when_it_is_rep
     transport = FakeTransport(idempotent=True)
     edition, clock = planned(database, 3, transport)
     with database.write() as session:
-        claim = actions.claim(session, worker="killed", transport="fake", actor=SCHEDULER, now=clock.now())
+        claim = batches.claim(session, worker="killed", transport="fake", actor=SCHEDULER, now=clock.now())
         assert claim is not None
-        first = actions.put_in_flight(session, claim, actor=SCHEDULER, now=clock.now())
+        first = batches.put_in_flight(session, claim, actor=SCHEDULER, now=clock.now())
         assert first is not None
     with database.write() as session:
         gone = get_subscriber(session, "reader2@example.org").number
@@ -435,7 +437,7 @@ def test_who_leaves_after_a_try_without_an_answer_stays_uncertain_when_it_is_rep
         assert (progress.handed_over, progress.uncertain, progress.state) == (2, 1, SendState.RUNNING)
     with database.write() as session:
         accepted = Receipt(Outcome.ACCEPTED)
-        assert actions.record_answer(session, first, accepted, actor=SCHEDULER, now=clock.now())
+        assert batches.record_answer(session, first, accepted, actor=SCHEDULER, now=clock.now())
     run_until_idle(worker(database, transport, clock), RULES)
     with database.read() as session:
         progress = get_progress(session, edition)
@@ -467,23 +469,23 @@ def test_pause_resume_and_stop_act_on_the_next_batch(database: Database) -> None
     send_next_batch(boss)
     with database.write() as session:
         cast = find_cast(session)
-        actions.pause(session, edition, actor=cast.max, now=clock.now())
+        steering.pause(session, edition, actor=cast.max, now=clock.now())
     assert send_next_batch(boss) is Step.NOTHING_TO_DO
     with database.write() as session, pytest.raises(Refused, match="its send is paused"):
-        actions.pause(session, edition, actor=cast.max, now=clock.now())
+        steering.pause(session, edition, actor=cast.max, now=clock.now())
     clock.go(hours=3)
     with database.write() as session, pytest.raises(Refused, match="--although-late"):
-        actions.resume(session, edition, actor=cast.max, now=clock.now(), late_after=RULES.late_after)
+        steering.resume(session, edition, actor=cast.max, now=clock.now(), late_after=RULES.late_after)
     with database.write() as session:
-        actions.resume(
+        steering.resume(
             session, edition, actor=cast.max, now=clock.now(), late_after=RULES.late_after, although_late=True
         )
     send_next_batch(boss)
     with database.write() as session:
-        assert actions.stop(session, edition, actor=cast.max, now=clock.now()) == 4
+        assert steering.stop(session, edition, actor=cast.max, now=clock.now()) == 4
     assert send_next_batch(boss) is Step.NOTHING_TO_DO
     with database.write() as session, pytest.raises(Refused, match="its send is stopped"):
-        actions.stop(session, edition, actor=cast.max, now=clock.now())
+        steering.stop(session, edition, actor=cast.max, now=clock.now())
     with database.read() as session:
         progress = get_progress(session, edition)
         assert (progress.handed_over, progress.planned, progress.left_out) == (4, 0, {LeftOut.STOPPED: 4})
@@ -492,7 +494,7 @@ def test_pause_resume_and_stop_act_on_the_next_batch(database: Database) -> None
 def test_an_author_may_not_stop_a_send(database: Database) -> None:
     edition, clock = planned(database, 1, FakeTransport())
     with database.write() as session, pytest.raises(Refused, match="may not pause, resume or stop"):
-        actions.stop(session, edition, actor=find_cast(session).ada, now=clock.now())
+        steering.stop(session, edition, actor=find_cast(session).ada, now=clock.now())
 
 
 def test_opening_twice_opens_once(database: Database) -> None:
@@ -503,7 +505,7 @@ def test_opening_twice_opens_once(database: Database) -> None:
         serial = get_edition(session, edition).serial
 
         def open_it() -> EditionState | None:
-            return actions.open_send(
+            return planning.open_send(
                 session,
                 serial,
                 actor=SCHEDULER,

@@ -19,7 +19,7 @@ from sqlalchemy.orm import Session
 from newsletter.clock import SystemClock
 from newsletter.database.audit import SHELL
 from newsletter.database.session import Database
-from newsletter.delivery import actions
+from newsletter.delivery import steering
 from newsletter.delivery.model import (
     AttemptState,
     BatchState,
@@ -97,7 +97,7 @@ class Story:
             for _ in list_sends(session, SendState.PAUSED):
                 self.happened["paused by the brake, resumed"] += 1
                 now = SystemClock().now()
-                actions.resume(session, self.edition, actor=self.cast.max, now=now, late_after=RULES.late_after)
+                steering.resume(session, self.edition, actor=self.cast.max, now=now, late_after=RULES.late_after)
 
     def live(self, double: RunningDouble, moment: Moment | None = None) -> bool:
         """One process to its end; True when it killed itself."""
@@ -320,7 +320,7 @@ def _settle(story: Story, record: Path, *, first: bool) -> None:
             else:
                 verdict = Verdict.SEND_AGAIN
             story.happened[f"settled: {verdict}"] += 1
-            actions.settle_uncertain(
+            steering.settle_uncertain(
                 session, story.edition, attempt.id, verdict, actor=story.cast.max, now=SystemClock().now()
             )
 

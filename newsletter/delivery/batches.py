@@ -1,0 +1,407 @@
+"""The walk of a batch: `claim`, `put_in_flight`, then, outside of any transaction, the provider, then `record_answer`.
+
+What a worker that died left behind is freed by `expire_leases` and `mark_stale`.
+"""
+
+from __future__ import annotations
+
+import secrets
+import unicodedata
+from collections.abc import Collection, Mapping
+from dataclasses import replace
+from datetime import datetime, timedelta
+
+from sqlalchemy import (
+    and_,
+    case,
+    exists,
+    insert,
+    literal,
+    or_,
+    select,
+    update,
+)
+from sqlalchemy.orm import Session
+
+from newsletter.database.audit import Actor, without_addresses
+from newsletter.delivery import plan, statements
+from newsletter.delivery.model import (
+    AttemptState,
+    BatchState,
+    Claim,
+    ContentChanged,
+    DeliveryState,
+    Flight,
+    LostClaim,
+    SendState,
+    read_delivery_id,
+)
+from newsletter.delivery.moves import (
+    WAITING,
+    audit_batch,
+    audit_send,
+    close_stopped,
+    count_anew,
+    count_changed,
+    lock_send,
+    move_send,
+    set_batch,
+    set_people,
+    settled_state,
+)
+from newsletter.delivery.statements import in_batch, is_batch
+from newsletter.delivery.tables import Attempt, Batch, Delivery, Send
+from newsletter.editions.queries import get_content
+from newsletter.providers.contract import Outcome, Receipt
+from newsletter.subscribers.audience import reason_never_to_mail
+from newsletter.subscribers.model import LeftOut
+from newsletter.subscribers.tables import Subscriber
+
+_NOT_KNOWN_AS_SENT = (*WAITING, BatchState.UNCERTAIN)
+
+
+def claim(
+    session: Session, *, worker: str, transport: str, actor: Actor, now: datetime, lease: timedelta = plan.LEASE
+) -> Claim | None:
+    """Take the next batch of a send through a transport for one worker to build, or None when nothing may go now."""
+    batch = session.execute(statements.FIND_NEXT_BATCH, {"now": now, "transport": transport}).one_or_none()
+    if batch is None:
+        return None
+    fence = session.scalar(
+        statements.CLAIM,
+        {"in_edition": batch.edition, "in_batch": batch.number, "by": worker, "until": now + lease},
+    )
+    if fence is None:
+        return None
+    audit_batch(session, actor, now, "batch claimed", batch.edition, batch.number, fence=fence)
+    attempt = "na" + secrets.token_hex(12)
+    return Claim(batch.edition, batch.number, fence, batch.variant, batch.opened_at, attempt)
+
+
+def put_in_flight(session: Session, claim: Claim, *, actor: Actor, now: datetime) -> Flight | None:
+    """Write the attempt that is about to be made, dropping whoever may no longer be mailed, in one commit.
+
+    Gives None when nobody is left in the batch. Raises LostClaim when it is not this worker's any more, and
+    ContentChanged when the stored edition is not what was approved. Nothing may be sent before this is committed.
+    """
+    edition, number = claim.edition, claim.batch
+    this = {"in_edition": edition, "in_batch": number}
+    worker = session.scalar(
+        statements.TAKE_OFF, {**this, "by_fence": claim.fence, "now": now, "as_attempt": claim.attempt}
+    )
+    if worker is None:
+        raise LostClaim(f"Batch {number} is no longer this worker's; it gives it up.")
+    if get_content(session, edition).hash() != session.scalar(statements.APPROVED_HASH, {"in_edition": edition}):
+        raise ContentChanged("what is stored is not what was approved")
+    if session.get_bind().dialect.name == "postgresql":
+        # Who leaves from here on waits until the batch is on record as in flight, and so left after it went. SQLite
+        # has one writer at a time anyway.
+        session.execute(statements.KEEP_THEM_AS_THEY_ARE, this)
+    planned, may_not = session.execute(statements.COUNT_WHO_MAY_NOT, this).one()
+    dropped = _drop_who_may_not(session, claim) if may_not else frozenset[int]()
+    people = planned - len(dropped)
+    if not people:
+        counts = count_anew(session, edition, number)
+        set_batch(session, edition, number, BatchState.IN_FLIGHT, settled_state(counts))
+        audit_batch(session, actor, now, "batch empty", edition, number, dropped=len(dropped))
+        return None
+    attempt = {
+        "id": claim.attempt,
+        "edition": edition,
+        "batch": number,
+        "fence": claim.fence,
+        "worker": worker,
+        "state": AttemptState.IN_FLIGHT,
+        "people": people,
+        "started_at": now,
+    }
+    session.execute(statements.ADD_ATTEMPT, attempt)
+    if dropped:
+        count_anew(session, edition, number)
+    told: Mapping[str, str | int] = {"attempt": claim.attempt, "people": people, "dropped": len(dropped)}
+    audit_batch(session, actor, now, "batch in flight", edition, number, **told)
+    return Flight(claim, people, dropped)
+
+
+def _drop_who_may_not(session: Session, claim: Claim) -> frozenset[int]:
+    """Leave out whoever left, paused, was suppressed or erased since the audience was fixed."""
+    cases = reason_never_to_mail()
+    may_not = exists().where(Subscriber.number == Delivery.subscriber, or_(*(condition for condition, _ in cases)))
+    reason = (
+        select(case(*cases, else_=literal(LeftOut.LEFT.value)))
+        .where(Subscriber.number == Delivery.subscriber)
+        .correlate(Delivery)
+        .scalar_subquery()
+    )
+    # When an earlier try of this batch had no answer, the mail may have reached them before they left: that is not
+    # known, and must not be told as if it were.
+    in_doubt = session.scalar(
+        select(Attempt.id)
+        .where(Attempt.edition == claim.edition, Attempt.batch == claim.batch, Attempt.state == AttemptState.UNCERTAIN)
+        .order_by(Attempt.started_at.desc())
+        .limit(1)
+    )
+    state = DeliveryState.UNCERTAIN if in_doubt else DeliveryState.LEFT_OUT
+    dropped = session.scalars(
+        update(Delivery)
+        .where(in_batch(claim.edition, claim.batch), Delivery.state == DeliveryState.PLANNED, may_not)
+        .values(state=state, reason=reason, attempt=in_doubt)
+        .returning(Delivery.subscriber)
+        .execution_options(synchronize_session=False)
+    ).all()
+    return frozenset(dropped)
+
+
+def record_answer(session: Session, flight: Flight, receipt: Receipt, *, actor: Actor, now: datetime) -> bool:
+    """Write what the provider answered to an attempt, and what follows for its batch and its people.
+
+    The first answer of an attempt counts, and False says that there was one; but that it was accepted counts always.
+    A batch follows its newest attempt alone.
+    """
+    receipt = _as_text(receipt)
+    edition, number = flight.claim.edition, flight.claim.batch
+    batch = session.execute(statements.LOCK_BATCH, {"in_edition": edition, "in_batch": number}).one()
+    outcome = plan.consequence_of(receipt, people=flight.people, failures=batch.failures, now=now)
+    answer = {
+        "as_attempt": flight.attempt,
+        "to": outcome.attempt,
+        "now": now,
+        "said": without_addresses(receipt.reason),
+        "provider_reference": receipt.reference,
+    }
+    if not count_changed(session, statements.ANSWER_ATTEMPT, answer):
+        return False
+    newest = batch.state is BatchState.IN_FLIGHT and batch.attempt == flight.attempt
+    # Accepted beats what was thought of the batch before, unless a newer attempt is on its way: that is told apart.
+    accepted_late = outcome.batch is BatchState.ACCEPTED and batch.state in _NOT_KNOWN_AS_SENT
+    if not (newest or accepted_late):
+        audit_batch(
+            session, actor, now, "late answer", edition, number, attempt=flight.attempt, outcome=receipt.outcome.value
+        )
+        return True
+    if not (newest and _accept_whole(session, flight, receipt)):
+        _settle_people(session, flight, receipt, outcome, now)
+        _settle_batch(session, edition, number, outcome)
+    _settle_send(session, edition, outcome, actor, now)
+    audit_batch(
+        session,
+        actor,
+        now,
+        f"batch {receipt.outcome.value}",
+        edition,
+        number,
+        attempt=flight.attempt,
+        people=flight.people,
+    )
+    return True
+
+
+def _as_text(receipt: Receipt) -> Receipt:
+    """A receipt whose words can be stored: PostgreSQL takes no NUL, and a terminal no control characters."""
+    people = {name: replace(own, reason=_printable(own.reason)) for name, own in receipt.people.items()}
+    return replace(receipt, reason=_printable(receipt.reason), reference=_printable(receipt.reference), people=people)
+
+
+def _printable(text: str) -> str:
+    return "".join(" " if unicodedata.category(sign) in ("Cc", "Cs") else sign for sign in text)
+
+
+def _accept_whole(session: Session, flight: Flight, receipt: Receipt) -> bool:
+    """Settle a batch in flight of which everybody was accepted; False where that is not the whole story.
+
+    Then what was changed here stands, and settling it by counting anew comes to the right end from there.
+    """
+    if receipt.outcome is not Outcome.ACCEPTED or receipt.people:
+        return False
+    this = {"in_edition": flight.claim.edition, "in_batch": flight.claim.batch, "as_attempt": flight.attempt}
+    handed_over = count_changed(session, statements.HAND_OVER, this)
+    if handed_over != flight.people:
+        return False
+    return count_changed(session, statements.ACCEPT_BATCH, {**this, "just_handed_over": handed_over}) == 1
+
+
+def _settle_people(
+    session: Session, flight: Flight, receipt: Receipt, outcome: plan.Consequence, now: datetime
+) -> None:
+    edition, number = flight.claim.edition, flight.claim.batch
+    apart: dict[tuple[DeliveryState | None, str], list[int]] = {}
+    for name, answer in receipt.people.items():
+        subscriber = read_delivery_id(name)[1]
+        apart.setdefault((plan.state_of_person(answer.outcome), answer.reason), []).append(subscriber)
+    # Who is uncertain because of another attempt was not in this one, and stays so whatever became of it.
+    of_this_attempt = and_(Delivery.state == DeliveryState.UNCERTAIN, Delivery.attempt == flight.attempt)
+    still = and_(in_batch(edition, number), or_(Delivery.state == DeliveryState.PLANNED, of_this_attempt))
+    for (state, reason), people in apart.items():
+        if state is None:
+            if outcome.people is not None:
+                # They were not taken while the rest was: they go by themselves.
+                _cut_off(session, edition, number, people, again_at=receipt.not_before or now + plan.wait_after(0))
+        else:
+            set_people(session, and_(still, Delivery.subscriber.in_(people)), state, flight.attempt, reason)
+    if outcome.people is not None:
+        named = {subscriber for people in apart.values() for subscriber in people}
+        rest = and_(still, Delivery.subscriber.not_in(named)) if named else still
+        set_people(session, rest, outcome.people, flight.attempt, receipt.reason)
+    settled_some = outcome.people is None and any(
+        state in (DeliveryState.HANDED_OVER, DeliveryState.UNCERTAIN) for state, _ in apart
+    )
+    if outcome.split or settled_some:
+        planned = session.scalars(
+            select(Delivery.subscriber)
+            .where(in_batch(edition, number), Delivery.state == DeliveryState.PLANNED)
+            .order_by(Delivery.subscriber)
+        ).all()
+        # A batch whose people are partly settled keeps those alone; one that was too large keeps its first half.
+        kept = 0 if settled_some else len(planned) // 2
+        _cut_off(session, edition, number, planned[kept:], again_at=outcome.again_at or now)
+
+
+def _cut_off(session: Session, edition: int, number: int, people: Collection[int], *, again_at: datetime) -> None:
+    """Give some people of a batch, still planned, a batch of their own."""
+    new = session.scalar(
+        update(Send)
+        .where(Send.edition == edition)
+        .values(next_batch=Send.next_batch + 1)
+        .returning(Send.next_batch)
+        .execution_options(synchronize_session=False)
+    )
+    assert new is not None, "sends are never deleted"
+    variant = session.scalar(select(Batch.variant).where(is_batch(edition, number)))
+    session.execute(
+        insert(Batch).values(
+            edition=edition,
+            number=new - 1,
+            variant=variant,
+            state=BatchState.PLANNED,
+            people=len(people),
+            not_before=again_at,
+        )
+    )
+    session.execute(
+        update(Delivery)
+        .where(in_batch(edition, number), Delivery.subscriber.in_(people))
+        .values(batch=new - 1)
+        .execution_options(synchronize_session=False)
+    )
+
+
+def _settle_batch(session: Session, edition: int, number: int, outcome: plan.Consequence) -> None:
+    counts = count_anew(session, edition, number)
+    to = outcome.batch if counts[DeliveryState.PLANNED] else settled_state(counts)
+    session.execute(
+        update(Batch)
+        .where(is_batch(edition, number))
+        .values(
+            state=to,
+            not_before=outcome.again_at,
+            lease_until=None,
+            failures=Batch.failures + 1 if outcome.failed else Batch.failures,
+        )
+        .execution_options(synchronize_session=False)
+    )
+    close_stopped(session, edition)
+
+
+def _settle_send(session: Session, edition: int, outcome: plan.Consequence, actor: Actor, now: datetime) -> None:
+    if outcome.attempt is AttemptState.ACCEPTED:
+        session.execute(statements.FORGET_FAILURES, {"in_edition": edition})
+        return
+    if outcome.holds_send:
+        early = or_(Batch.not_before.is_(None), Batch.not_before < outcome.again_at)
+        session.execute(
+            update(Batch)
+            .where(Batch.edition == edition, Batch.state == BatchState.PLANNED, early)
+            .values(not_before=outcome.again_at)
+            .execution_options(synchronize_session=False)
+        )
+    failing = _count_failure(session, edition) if outcome.failed else 0
+    note = outcome.pause or (
+        f"{failing} attempts in a row have failed; see why with: newsletter status" if failing >= plan.BRAKE else ""
+    )
+    if note and move_send(
+        session, edition, SendState.PAUSED, SendState.RUNNING, note=without_addresses(note), paused_at=now
+    ):
+        audit_send(session, actor, now, "send paused", session.get_one(Send, edition), reason=note)
+
+
+def _count_failure(session: Session, edition: int) -> int:
+    failing = session.scalar(
+        update(Send)
+        .where(Send.edition == edition)
+        .values(failing=Send.failing + 1)
+        .returning(Send.failing)
+        .execution_options(synchronize_session=False)
+    )
+    return failing or 0
+
+
+def expire_leases(session: Session, *, actor: Actor, now: datetime, all_of_them: bool = False) -> int:
+    """Batches whose worker did not get to send them are planned again; gives how many.
+
+    `all_of_them` is for a process that knows it is alone: every claim is then of a process that has ended.
+    """
+    over = Batch.state == BatchState.CLAIMED
+    if not all_of_them:
+        over = and_(over, Batch.lease_until <= now)
+    rows = session.execute(
+        update(Batch)
+        .where(over)
+        .values(state=BatchState.PLANNED, lease_until=None)
+        .returning(Batch.edition, Batch.number)
+        .execution_options(synchronize_session=False)
+    ).all()
+    for row in rows:
+        audit_batch(session, actor, now, "batch claim expired", row.edition, row.number)
+    return len(rows)
+
+
+def mark_stale(
+    session: Session,
+    *,
+    actor: Actor,
+    now: datetime,
+    idempotent: str | None,
+    stale_after: timedelta = plan.STALE_AFTER,
+) -> int:
+    """Attempts without an answer for too long become uncertain; gives how many.
+
+    `idempotent` names the transport, if any, through which a repeat cannot reach anybody twice: a batch of a send that
+    began with it is planned again at once.
+    """
+    rows = session.execute(
+        select(Attempt.id, Attempt.edition, Attempt.batch)
+        .where(Attempt.state == AttemptState.IN_FLIGHT, Attempt.started_at <= now - stale_after)
+        .order_by(Attempt.edition, Attempt.batch)
+    ).all()
+    marked = 0
+    for attempt, edition, number in rows:
+        batch = session.scalar(
+            select(Batch).where(is_batch(edition, number)).with_for_update().execution_options(populate_existing=True)
+        )
+        assert batch is not None, "batches are never deleted"
+        if not _set_attempt(session, attempt, AttemptState.UNCERTAIN, "the worker ended before an answer came", now):
+            continue
+        marked += 1
+        if batch.attempt == attempt and batch.state is BatchState.IN_FLIGHT:
+            send = lock_send(session, edition)
+            # In a send that was stopped nothing is repeated, and what became of this try stays open.
+            if idempotent is not None and send.transport == idempotent and send.state is not SendState.STOPPED:
+                set_batch(session, edition, number, BatchState.IN_FLIGHT, BatchState.PLANNED)
+            else:
+                planned = and_(in_batch(edition, number), Delivery.state == DeliveryState.PLANNED)
+                set_people(session, planned, DeliveryState.UNCERTAIN, attempt, "no answer came")
+                set_batch(session, edition, number, BatchState.IN_FLIGHT, BatchState.UNCERTAIN)
+                count_anew(session, edition, number)
+        audit_batch(session, actor, now, "batch uncertain", edition, number, attempt=attempt)
+    return marked
+
+
+def _set_attempt(session: Session, attempt: str, to: AttemptState, answer: str, now: datetime) -> bool:
+    found = session.scalar(
+        update(Attempt)
+        .where(Attempt.id == attempt, Attempt.state == AttemptState.IN_FLIGHT)
+        .values(state=to, answered_at=now, answer=answer)
+        .returning(Attempt.id)
+        .execution_options(synchronize_session=False)
+    )
+    return found is not None

@@ -1,0 +1,202 @@
+"""Opens a send and plans whom it goes to, a chunk of people in each transaction."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from zoneinfo import ZoneInfo
+
+from sqlalchemy import (
+    Text,
+    and_,
+    case,
+    cast,
+    func,
+    insert,
+    literal,
+    select,
+    update,
+)
+from sqlalchemy.orm import Session
+
+from newsletter.database.audit import Actor
+from newsletter.database.base import insert_or_skip
+from newsletter.delivery import plan
+from newsletter.delivery.model import (
+    BatchState,
+    DeliveryState,
+    SendState,
+    Variant,
+)
+from newsletter.delivery.moves import audit_send, lock_send, move_send
+from newsletter.delivery.queries import mailed_since
+from newsletter.delivery.tables import Batch, Delivery, Send
+from newsletter.editions import actions as editions
+from newsletter.editions.model import EditionState
+from newsletter.editions.queries import find_damage, get_content
+from newsletter.editions.tables import Edition
+from newsletter.subscribers.audience import lately, resolve_audience
+from newsletter.subscribers.tables import Subscriber
+
+
+def open_send(
+    session: Session,
+    edition: int,
+    *,
+    actor: Actor,
+    now: datetime,
+    late_after: timedelta,
+    transport: str,
+    batch_limit: int,
+    wait_until: datetime | None = None,
+) -> EditionState | None:
+    """Start the send of a due edition, or hold the edition when it is too late, expired or damaged.
+
+    Gives the state that the edition moved to, or None when it was not due or another process was first.
+    `wait_until` is the end of the undo delay of a send that was begun by hand.
+    """
+    if damage := find_damage(session, edition):
+        row = session.get_one(Edition, edition)
+        if row.state is not EditionState.SCHEDULED:
+            return None
+        editions.hold(session, row.id, actor=actor, now=now, reason="; ".join(damage))
+        return EditionState.HELD
+    state = editions.start(session, edition, actor=actor, now=now, late_after=late_after)
+    if state is not EditionState.SENDING:
+        return state
+    row = session.get_one(Edition, edition, populate_existing=True)
+    send = Send(
+        edition=edition,
+        state=SendState.PLANNING,
+        content_hash=row.content_hash,
+        transport=transport,
+        batch_limit=batch_limit,
+        audience_at=now,
+        highest_subscriber=session.scalar(select(func.max(Subscriber.number))) or 0,
+        wait_until=wait_until,
+        opened_at=now,
+    )
+    session.add(send)
+    session.flush()
+    audit_send(session, actor, now, "send opened", send, transport=transport)
+    return state
+
+
+def plan_audience(
+    session: Session, edition: int, *, actor: Actor, now: datetime, zone: ZoneInfo, chunk: int = plan.CHUNK
+) -> bool:
+    """Plan the next people of a send; True while there are more. With the last, the send runs, or waits to be undone.
+
+    A kill between two calls loses nothing: how far planning is stands in the row, and is written with the deliveries.
+    """
+    send = lock_send(session, edition)
+    if send.state is not SendState.PLANNING:
+        return False
+    ids = (
+        select(Subscriber.number)
+        .where(Subscriber.number > send.planned_up_to, Subscriber.number <= send.highest_subscriber)
+        .order_by(Subscriber.number)
+        .limit(chunk)
+        .subquery()
+    )
+    up_to = session.scalar(select(func.max(ids.c.number)))
+    if up_to is not None:
+        _plan_chunk(session, send, up_to, zone)
+        return True
+    to = SendState.WAITING if send.wait_until and send.wait_until > now else SendState.RUNNING
+    if move_send(session, edition, to, SendState.PLANNING, note=""):
+        counts = dict(
+            session.execute(
+                select(Delivery.state, func.count()).where(Delivery.edition == edition).group_by(Delivery.state)
+            ).all()
+        )
+        audit_send(
+            session,
+            actor,
+            now,
+            "send planned",
+            send,
+            people=counts.get(DeliveryState.PLANNED, 0),
+            left_out=counts.get(DeliveryState.LEFT_OUT, 0),
+        )
+    return False
+
+
+def _plan_chunk(session: Session, send: Send, up_to: int, zone: ZoneInfo) -> None:
+    content = get_content(session, send.edition)
+    since = lately(content.audience, send.audience_at)
+    who = (
+        resolve_audience(
+            content.audience,
+            language=content.language,
+            at=send.audience_at,
+            zone=zone,
+            mailed_lately=mailed_since(since) if since else None,
+        )
+        .where(Subscriber.number > send.planned_up_to, Subscriber.number <= up_to)
+        .subquery()
+    )
+    goes = who.c.reason.is_(None)
+    # Each variant is cut by itself, then all slices are counted through: html first, then text.
+    place = func.row_number().over(partition_by=(goes, who.c.text_only), order_by=who.c.number) - 1
+    slices = select(who, (place - place % send.batch_limit).label("begins_at")).subquery()
+    gets = slices.c.reason.is_(None)
+    nth = func.dense_rank().over(order_by=(case((gets, 0), else_=1), slices.c.text_only, slices.c.begins_at))
+    session.execute(
+        insert_or_skip(session, Delivery).from_select(
+            ["edition", "subscriber", "batch", "state", "reason"],
+            select(
+                literal(send.edition),
+                slices.c.number,
+                case((gets, nth + (send.next_batch - 1)), else_=0),
+                cast(
+                    case((gets, literal(DeliveryState.PLANNED.value)), else_=literal(DeliveryState.LEFT_OUT.value)),
+                    Text,
+                ),
+                slices.c.reason,
+            ).where(literal(True)),  # without a WHERE, SQLite reads ON CONFLICT as the condition of a join
+        )
+    )
+    new = and_(Delivery.edition == send.edition, Delivery.batch >= send.next_batch)
+    # Somebody may change their wish between these two statements; what most of a batch wish is what it was cut for.
+    text_only = func.avg(case((Subscriber.text_only, 1.0), else_=0.0)) > 0.5
+    cut = (
+        select(Delivery.batch, text_only.label("text_only"), func.count().label("people"))
+        .join(Subscriber, Subscriber.number == Delivery.subscriber)
+        .where(new)
+        .group_by(Delivery.batch)
+        .order_by(Delivery.batch)
+    )
+    batches = [
+        {
+            "edition": send.edition,
+            "number": number,
+            "variant": Variant.TEXT if is_text else Variant.HTML,
+            "state": BatchState.PLANNED,
+            "people": people,
+        }
+        for number, is_text, people in session.execute(cut)
+    ]
+    if batches:
+        session.execute(insert(Batch), batches)
+    session.execute(
+        update(Send)
+        .where(Send.edition == send.edition)
+        .values(planned_up_to=up_to, next_batch=Send.next_batch + len(batches))
+        .execution_options(synchronize_session=False)
+    )
+
+
+def begin_waiting(session: Session, *, actor: Actor, now: datetime) -> int:
+    """Sends whose undo delay is over begin to run; gives how many."""
+    over = select(Send.edition).where(Send.state == SendState.WAITING, Send.wait_until <= now)
+    begun = 0
+    for edition in session.scalars(over).all():
+        if move_send(session, edition, SendState.RUNNING, SendState.WAITING):
+            audit_send(session, actor, now, "send begun", session.get_one(Send, edition))
+            begun += 1
+    return begun
+
+
+def note_trouble(session: Session, edition: int, note: str) -> None:
+    """Tell with a send that is being planned why it does not get on."""
+    session.execute(update(Send).where(Send.edition == edition, Send.state == SendState.PLANNING).values(note=note))

@@ -1,0 +1,179 @@
+"""What people say of a send: pause, resume, stop, and what became of an attempt without an answer; and its end."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+
+from sqlalchemy import (
+    and_,
+    exists,
+    func,
+    select,
+    update,
+)
+from sqlalchemy.orm import Session
+
+from newsletter.database.audit import Actor, record
+from newsletter.delivery import plan
+from newsletter.delivery.model import (
+    SEND_MOVES,
+    BatchState,
+    DeliveryState,
+    SendState,
+    Verdict,
+)
+from newsletter.delivery.moves import (
+    WAITING,
+    audit_send,
+    close_stopped,
+    count_anew,
+    move_send,
+    set_batch,
+    settled_state,
+)
+from newsletter.delivery.queries import get_send
+from newsletter.delivery.statements import in_batch, is_batch
+from newsletter.delivery.tables import Attempt, Batch, Delivery, Send
+from newsletter.errors import Refused
+from newsletter.staff.model import StaffActor, require
+from newsletter.staff.roles import Act
+from newsletter.subscribers.model import LeftOut
+
+_UNFINISHED = (*WAITING, BatchState.IN_FLIGHT, BatchState.UNCERTAIN)
+
+
+def settle_uncertain(
+    session: Session, edition: str, attempt: str, verdict: Verdict, *, actor: StaffActor, now: datetime
+) -> None:
+    """A named person says what became of an attempt without an answer, or that its people get it again.
+
+    Several attempts of one batch may be without an answer, each with people of its own: those who left after the first
+    were not in the second. Raises Refused when nobody is uncertain because of this attempt.
+    """
+    require(actor.person, Act.STEER)
+    send = get_send(session, edition)
+    batch = session.scalar(select(Attempt.batch).where(Attempt.id == attempt, Attempt.edition == send.edition))
+    row = session.scalar(
+        select(Batch)
+        .where(is_batch(send.edition, batch or 0))
+        .with_for_update()
+        .execution_options(populate_existing=True)
+    )
+    if batch is None or row is None or not _may_settle(row):
+        raise Refused(f"{attempt} of {edition} is not uncertain; nothing was changed.")
+    state = session.scalar(select(Send.state).where(Send.edition == send.edition).with_for_update())
+    if verdict is Verdict.SEND_AGAIN and state is SendState.STOPPED:
+        raise Refused(f"{edition} was stopped; nothing of it is sent again. Say whether it was sent or not.")
+    states: Mapping[Verdict, DeliveryState] = {
+        Verdict.SENT: DeliveryState.HANDED_OVER,
+        Verdict.NOT_SENT: DeliveryState.LEFT_OUT,
+        Verdict.SEND_AGAIN: DeliveryState.PLANNED,
+    }
+    uncertain = and_(
+        in_batch(send.edition, batch), Delivery.state == DeliveryState.UNCERTAIN, Delivery.attempt == attempt
+    )
+    people = session.scalar(select(func.count()).select_from(Delivery).where(uncertain))
+    if not people:
+        raise Refused(f"{attempt} of {edition} is not uncertain; nothing was changed.")
+    session.execute(
+        update(Delivery)
+        .where(uncertain)
+        .values(state=states[verdict], reason=LeftOut.NOT_SENT.value if verdict is Verdict.NOT_SENT else None)
+        .execution_options(synchronize_session=False)
+    )
+    if verdict is Verdict.SEND_AGAIN:
+        session.execute(update(Send).where(Send.edition == send.edition).values(asked_at=now))
+    counts = count_anew(session, send.edition, batch)
+    if not counts[DeliveryState.PLANNED]:
+        set_batch(session, send.edition, batch, row.state, settled_state(counts))
+    elif row.state not in WAITING:
+        set_batch(session, send.edition, batch, row.state, BatchState.PLANNED)
+    close_stopped(session, send.edition)
+    record(session, actor, now, f"attempt settled as {verdict.value}", f"attempt:{attempt}")
+
+
+def _may_settle(batch: Batch) -> bool:
+    # What is being built or sent just now has an answer to come, which settles it from what it finds.
+    return batch.state not in (BatchState.CLAIMED, BatchState.IN_FLIGHT)
+
+
+def pause(session: Session, edition: str, *, actor: Actor, now: datetime, note: str = "") -> None:
+    """Let a running send wait; batches in flight are answered still. Raises Refused in any other state."""
+    if isinstance(actor, StaffActor):
+        require(actor.person, Act.STEER)
+    send = get_send(session, edition)
+    if not move_send(session, send.edition, SendState.PAUSED, SendState.RUNNING, note=note, paused_at=now):
+        raise _cannot(session, edition, "paused")
+    audit_send(session, actor, now, "send paused", send, reason=note or "by hand")
+
+
+def resume(
+    session: Session,
+    edition: str,
+    *,
+    actor: StaffActor,
+    now: datetime,
+    late_after: timedelta,
+    although_late: bool = False,
+) -> None:
+    """Let a paused send go on, rejected batches too; raises Refused in any other state.
+
+    When it has been paused for longer than `late_after`, it must be said that it goes on `although_late`.
+    """
+    require(actor.person, Act.STEER)
+    send = get_send(session, edition)
+    late = send.paused_at is not None and not plan.may_resume(send.paused_at, now, late_after)
+    if send.state is SendState.PAUSED and late and not although_late:
+        hours = late_after / timedelta(hours=1)
+        raise Refused(
+            f"{edition} has been paused for more than {hours:g} hours. Should the rest still get it now? "
+            f"Then: newsletter resume {edition} --although-late"
+        )
+    if not move_send(
+        session, send.edition, SendState.RUNNING, SendState.PAUSED, note="", paused_at=None, failing=0, asked_at=now
+    ):
+        raise _cannot(session, edition, "resumed")
+    session.execute(
+        update(Batch)
+        .where(Batch.edition == send.edition, Batch.state == BatchState.REJECTED)
+        .values(state=BatchState.PLANNED, not_before=None)
+        .execution_options(synchronize_session=False)
+    )
+    audit_send(session, actor, now, "send resumed", send)
+
+
+def stop(session: Session, edition: str, *, actor: StaffActor, now: datetime) -> int:
+    """End a send for good; gives how many people it no longer goes to. Raises Refused when it has ended already.
+
+    What is in flight cannot be called back; its answer is still recorded.
+    """
+    require(actor.person, Act.STEER)
+    send = get_send(session, edition)
+    from_ = [state for state, moves in SEND_MOVES.items() if SendState.STOPPED in moves]
+    if not move_send(session, send.edition, SendState.STOPPED, *from_, finished_at=now):
+        raise _cannot(session, edition, "stopped")
+    out = close_stopped(session, send.edition)
+    audit_send(session, actor, now, "send stopped", send, people=out)
+    return out
+
+
+def finish(session: Session, edition: int, *, actor: Actor, now: datetime) -> bool:
+    """End a running send in which nobody waits, is in flight or is uncertain; False when it was not so."""
+    unfinished = exists().where(Batch.edition == Send.edition, Batch.state.in_(_UNFINISHED))
+    found = session.scalar(
+        update(Send)
+        .where(Send.edition == edition, Send.state == SendState.RUNNING, ~unfinished)
+        .values(state=SendState.FINISHED, finished_at=now)
+        .returning(Send.edition)
+        .execution_options(synchronize_session=False)
+    )
+    if found is None:
+        return False
+    audit_send(session, actor, now, "send finished", session.get_one(Send, edition))
+    return True
+
+
+def _cannot(session: Session, edition: str, what: str) -> Refused:
+    state = get_send(session, edition).state.value
+    return Refused(f"{edition} was not {what}: its send is {state}. See: newsletter status {edition}")
