@@ -14,7 +14,13 @@ from newsletter.database.base import insert_or_skip
 from newsletter.errors import Refused
 from newsletter.staff_files import read_language
 from newsletter.subscribers.address import address_hash, address_key, check_address
-from newsletter.subscribers.model import ALLOWED_MOVES, NewSubscriber, SubscriberState, SuppressionReason
+from newsletter.subscribers.model import (
+    ALLOWED_MOVES,
+    NewSubscriber,
+    SubscriberState,
+    SuppressionReason,
+    weaker_reasons,
+)
 from newsletter.subscribers.queries import find_subscriber
 from newsletter.subscribers.tables import Consent, Subscriber, SubscriberTopic, Suppression
 
@@ -174,13 +180,18 @@ def suppress(
 ) -> bool:
     """An address is never mailed again, whether or not a person with it is here; False when it was so already.
 
-    Raises AddressRefused for what is no address.
+    A heavier reason takes the place of a lighter one. Raises AddressRefused for what is no address.
     """
     address = check_address(address)
     hashed = address_hash(address, suppression_key)
     added = session.scalar(
         insert_or_skip(session, Suppression)
         .values(address_hash=hashed, reason=reason, source=source, at=now)
+        .returning(Suppression.address_hash)
+    ) or session.scalar(
+        update(Suppression)
+        .where(Suppression.address_hash == hashed, Suppression.reason.in_(weaker_reasons(reason)))
+        .values(reason=reason, source=source, at=now)
         .returning(Suppression.address_hash)
     )
     there = find_subscriber(session, address)

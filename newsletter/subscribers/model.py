@@ -43,6 +43,16 @@ class SuppressionReason(StrEnum):
     ERASED = "erased"
 
 
+_REASON = SuppressionReason
+WEAKEST_FIRST = (_REASON.BOUNCED, _REASON.STAFF, _REASON.COMPLAINED, _REASON.ERASED)
+"""The reasons by what they weigh: when there are two for one address, the heavier is the one that is kept."""
+
+
+def weaker_reasons(reason: SuppressionReason) -> tuple[SuppressionReason, ...]:
+    """The reasons whose place another one takes."""
+    return WEAKEST_FIRST[: WEAKEST_FIRST.index(reason)]
+
+
 class LeftOut(StrEnum):
     """Why a person does not get an edition; the first that holds is the one that is told."""
 

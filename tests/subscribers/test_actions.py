@@ -15,7 +15,7 @@ from newsletter.errors import Refused
 from newsletter.subscribers import actions
 from newsletter.subscribers.audience import resolve_audience
 from newsletter.subscribers.consent import may_receive
-from newsletter.subscribers.model import NewSubscriber, SubscriberState, SuppressionReason
+from newsletter.subscribers.model import WEAKEST_FIRST, NewSubscriber, SubscriberState, SuppressionReason
 from newsletter.subscribers.queries import count_by_state, find_subscriber, get_subscriber, list_consents_of
 from newsletter.subscribers.tables import Subscriber, Suppression
 from tests.factories import KEY, NOON
@@ -139,6 +139,26 @@ def test_a_suppressed_address_is_kept_as_a_hash_alone_and_once(database: Databas
         assert len(hashes) == 2
         assert not any("example" in hashed for hashed in hashes)
     assert [action for action, _ in _audit(database)] == ["subscriber added", *["address suppressed"] * 2]
+
+
+@pytest.mark.parametrize("reasons", [WEAKEST_FIRST, WEAKEST_FIRST[::-1]], ids=["up", "down"])
+def test_in_whatever_order_reasons_come_the_heaviest_stays(
+    database: Database, reasons: tuple[SuppressionReason, ...]
+) -> None:
+    for reason in (*reasons, *reasons):
+        with database.write() as session:
+            actions.suppress(
+                session,
+                "ann@example.org",
+                reason=reason,
+                source=reason.value,
+                suppression_key=KEY,
+                actor=SHELL,
+                now=NOON,
+            )
+    with database.read() as session:
+        kept = session.scalars(select(Suppression)).one()
+    assert (kept.reason, kept.source) == (SuppressionReason.ERASED, "erased")
 
 
 def test_whoever_reads_a_language_gets_what_is_written_in_it_wherever_they_live(database: Database) -> None:

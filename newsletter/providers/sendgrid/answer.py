@@ -25,16 +25,19 @@ _INDEX = re.compile(r"personalizations[.\[](\d+)")
 def read_answer(batch: OutgoingBatch, status: int, headers: Mapping[str, str], body: bytes, now: datetime) -> Receipt:
     """The receipt for an answer that came whole; `headers` are looked up whatever their case."""
     said = {name.lower(): value for name, value in headers.items()}
-    words = "; ".join(message for _, message in _errors(body)) or f"HTTP {status}"
+    words = "; ".join(message for _, message in read_errors(body)) or f"HTTP {status}"
     match status:
         case 202:
             return Receipt(Outcome.ACCEPTED, reference=said.get("x-message-id", ""))
         case 200:
             return Receipt(Outcome.ACCOUNT_TROUBLE, "SendGrid only tested the mail (sandbox mode) and sent nothing.")
         case 429:
-            return Receipt(Outcome.TRY_AGAIN, "SendGrid asks to slow down.", not_before=_not_before(said, now))
+            return Receipt(Outcome.TRY_AGAIN, "SendGrid asks to slow down.", not_before=retry_at(said, now))
         case 401 | 403:
-            return Receipt(Outcome.ACCOUNT_TROUBLE, _account_trouble(status, words))
+            return Receipt(
+                Outcome.ACCOUNT_TROUBLE,
+                account_trouble(status, words, "The key needs `Mail Send`, and the sender must be verified."),
+            )
         case 413:
             return Receipt(Outcome.TOO_LARGE, "SendGrid says that the batch is too large.")
         case 400:
@@ -50,17 +53,21 @@ def read_answer(batch: OutgoingBatch, status: int, headers: Mapping[str, str], b
             return Receipt(Outcome.UNCERTAIN, f"SendGrid answered {status}; nobody knows whether it has the batch.")
 
 
-def _account_trouble(status: int, words: str) -> str:
+def account_trouble(status: int, words: str, remedy: str) -> str:
+    """What a 401 or 403 means, and what to do; `remedy` is that of a 403."""
     # Credit that is used up comes as 401 too, with a valid key (facts: sendgrid-nodejs 1032, sendgrid-python 242).
     if "credits" in words.lower() or "quota" in words.lower():
         return f"The SendGrid account has no credit left ({words}). Raise its plan or wait for its next month."
     if status == 403:
-        return f"SendGrid does not allow this ({words}). The key needs `Mail Send`, and the sender must be verified."
+        return f"SendGrid does not allow this ({words}). {remedy}"
     return f"SendGrid refuses the key ({words}). Set SENDGRID_API_KEY to a key that is in force."
 
 
-def _not_before(said: Mapping[str, str], now: datetime) -> datetime:
-    """When to try again, by the headers of a 429, at most an hour from now; SendGrid may send none of them."""
+def retry_at(said: Mapping[str, str], now: datetime) -> datetime:
+    """When to try again, by the headers of a 429, at most an hour from now; SendGrid may send none of them.
+
+    Their names are in small letters.
+    """
     until = now + SLOW_DOWN
     try:
         if after := said.get("retry-after"):
@@ -77,12 +84,12 @@ def _culprits(batch: OutgoingBatch, body: bytes) -> dict[str, PersonalReceipt]:
     """Those whom the answer names by their place in the request; one of them makes SendGrid refuse everybody."""
     return {
         batch.people[int(found[1])].delivery: PersonalReceipt(Outcome.REJECTED, message)
-        for field, message in _errors(body)
+        for field, message in read_errors(body)
         if (found := _INDEX.search(field)) and int(found[1]) < len(batch.people)
     }
 
 
-def _errors(body: bytes) -> list[tuple[str, str]]:
+def read_errors(body: bytes) -> list[tuple[str, str]]:
     """The (field, message) pairs of an error body; none when it is not the JSON that is expected."""
     try:
         parsed: Any = orjson.loads(body)
