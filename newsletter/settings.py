@@ -129,6 +129,15 @@ class Sending(_Part):
     late_after: Annotated[int, Field(ge=1, le=72)] = Field(
         2, description="Hours past its time after which a send waits for a person instead of starting late."
     )
+    requests_per_second: Annotated[float, Field(gt=0, le=1_000)] = Field(
+        5, description="How many batches at most go to the provider in a second. It is slowed down when it asks."
+    )
+    burst: Annotated[int, Field(ge=1, le=100)] = Field(
+        5, description="How many batches may go at once after a rest, before that pace holds."
+    )
+    brake_after: Annotated[int, Field(ge=1, le=100)] = Field(
+        5, description="After so many failing attempts in a row a send is paused, and staff are told."
+    )
 
 
 class Machine(_Part):

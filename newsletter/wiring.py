@@ -12,6 +12,7 @@ from newsletter.campaigns.reader import read_campaign
 from newsletter.campaigns.send_times import SendTime, read_send_time
 from newsletter.clock import Clock
 from newsletter.database.session import Database
+from newsletter.delivery.model import Limits, Rate
 from newsletter.delivery.worker import Worker
 from newsletter.errors import Fault, NotFound, Refused, SettingsFaults
 from newsletter.preflight.model import Draft, Report
@@ -108,7 +109,14 @@ def require_public(settings: Settings) -> None:
 def make_worker(settings: Settings, database: Database, clock: Clock) -> Worker:
     """What sends batches, named for this machine and process."""
     name = f"{platform.node()}:{os.getpid()}"
-    return Worker(name, database, make_transport(settings, clock), make_tokens(settings), clock)
+    transport, tokens = make_transport(settings, clock), make_tokens(settings)
+    return Worker(name, database, transport, tokens, clock, limits=make_limits(settings))
+
+
+def make_limits(settings: Settings) -> Limits:
+    """How fast and how far sends go by themselves."""
+    sending = settings.sending
+    return Limits(Rate(sending.requests_per_second, sending.burst), brake=sending.brake_after)
 
 
 def _sending_rule(settings: Settings) -> SendTime:

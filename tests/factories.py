@@ -60,6 +60,7 @@ class FakeTransport:
     name: str = "fake"
     batch_limit: int = 10
     idempotent: bool = False
+    paced: bool = False
     answers: list[Receipt | Exception] = field(default_factory=list)
     batches: list[OutgoingBatch] = field(default_factory=list)
     accepted: list[str] = field(default_factory=list)

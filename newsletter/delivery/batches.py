@@ -24,7 +24,7 @@ from sqlalchemy import (
 from sqlalchemy.orm import Session
 
 from newsletter.database.audit import Actor, without_addresses
-from newsletter.delivery import plan, statements
+from newsletter.delivery import pacing, plan, statements
 from newsletter.delivery.model import (
     AttemptState,
     BatchState,
@@ -32,6 +32,7 @@ from newsletter.delivery.model import (
     ContentChanged,
     DeliveryState,
     Flight,
+    Limits,
     LostClaim,
     SendState,
     read_delivery_id,
@@ -76,6 +77,23 @@ def claim(
     audit_batch(session, actor, now, "batch claimed", batch.edition, batch.number, fence=fence)
     attempt = "na" + secrets.token_hex(12)
     return Claim(batch.edition, batch.number, fence, batch.variant, batch.opened_at, attempt)
+
+
+def give_back(session: Session, claim: Claim, *, actor: Actor, now: datetime, not_before: datetime | None) -> None:
+    """Undo a claim that this worker has still; with `not_before`, the send waits until then."""
+    held = session.scalar(
+        update(Batch)
+        .where(is_batch(claim.edition, claim.batch), Batch.state == BatchState.CLAIMED, Batch.fence == claim.fence)
+        .values(state=BatchState.PLANNED, lease_until=None)
+        .returning(Batch.number)
+        .execution_options(synchronize_session=False)
+    )
+    if held is None:
+        return
+    if not_before:
+        _hold_planned(session, claim.edition, not_before)
+    close_stopped(session, claim.edition)
+    audit_batch(session, actor, now, "batch given back", claim.edition, claim.batch, fence=claim.fence)
 
 
 def put_in_flight(session: Session, claim: Claim, *, actor: Actor, now: datetime) -> Flight | None:
@@ -152,10 +170,19 @@ def _drop_who_may_not(session: Session, claim: Claim) -> frozenset[int]:
     return frozenset(dropped)
 
 
-def record_answer(session: Session, flight: Flight, receipt: Receipt, *, actor: Actor, now: datetime) -> bool:
+def record_answer(
+    session: Session,
+    flight: Flight,
+    receipt: Receipt,
+    *,
+    actor: Actor,
+    now: datetime,
+    brake: int = Limits.brake,
+) -> bool:
     """Write what the provider answered to an attempt, and what follows for its batch and its people.
 
     The first answer of an attempt counts, and False says that there was one; but that it was accepted counts always.
+    With `brake` failing attempts in a row the send is paused.
     A batch follows its newest attempt alone.
     """
     receipt = _as_text(receipt)
@@ -171,6 +198,8 @@ def record_answer(session: Session, flight: Flight, receipt: Receipt, *, actor: 
     }
     if not count_changed(session, statements.ANSWER_ATTEMPT, answer):
         return False
+    if receipt.not_before:
+        pacing.slow_down(session, lock_send(session, edition).transport, receipt.not_before)
     newest = batch.state is BatchState.IN_FLIGHT and batch.attempt == flight.attempt
     # Accepted beats what was thought of the batch before, unless a newer attempt is on its way: that is told apart.
     accepted_late = outcome.batch is BatchState.ACCEPTED and batch.state in _NOT_KNOWN_AS_SENT
@@ -182,7 +211,7 @@ def record_answer(session: Session, flight: Flight, receipt: Receipt, *, actor: 
     if not (newest and _accept_whole(session, flight, receipt)):
         _settle_people(session, flight, receipt, outcome, now)
         _settle_batch(session, edition, number, outcome)
-    _settle_send(session, edition, outcome, actor, now)
+    _settle_send(session, edition, outcome, actor, now, brake)
     audit_batch(
         session,
         actor,
@@ -302,26 +331,33 @@ def _settle_batch(session: Session, edition: int, number: int, outcome: plan.Con
     close_stopped(session, edition)
 
 
-def _settle_send(session: Session, edition: int, outcome: plan.Consequence, actor: Actor, now: datetime) -> None:
+def _settle_send(
+    session: Session, edition: int, outcome: plan.Consequence, actor: Actor, now: datetime, brake: int
+) -> None:
     if outcome.attempt is AttemptState.ACCEPTED:
         session.execute(statements.FORGET_FAILURES, {"in_edition": edition})
         return
-    if outcome.holds_send:
-        early = or_(Batch.not_before.is_(None), Batch.not_before < outcome.again_at)
-        session.execute(
-            update(Batch)
-            .where(Batch.edition == edition, Batch.state == BatchState.PLANNED, early)
-            .values(not_before=outcome.again_at)
-            .execution_options(synchronize_session=False)
-        )
+    if outcome.holds_send and outcome.again_at:
+        _hold_planned(session, edition, outcome.again_at)
     failing = _count_failure(session, edition) if outcome.failed else 0
     note = outcome.pause or (
-        f"{failing} attempts in a row have failed; see why with: newsletter status" if failing >= plan.BRAKE else ""
+        f"{failing} attempts in a row have failed; see why with: newsletter status" if failing >= brake else ""
     )
     if note and move_send(
         session, edition, SendState.PAUSED, SendState.RUNNING, note=without_addresses(note), paused_at=now
     ):
         audit_send(session, actor, now, "send paused", session.get_one(Send, edition), reason=note)
+
+
+def _hold_planned(session: Session, edition: int, until: datetime) -> None:
+    """Let every batch of a send that is still planned wait until an instant."""
+    early = or_(Batch.not_before.is_(None), Batch.not_before < until)
+    session.execute(
+        update(Batch)
+        .where(Batch.edition == edition, Batch.state == BatchState.PLANNED, early)
+        .values(not_before=until)
+        .execution_options(synchronize_session=False)
+    )
 
 
 def _count_failure(session: Session, edition: int) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 
 from newsletter.errors import Refused
@@ -147,6 +147,47 @@ class Flight:
     def attempt(self) -> str:
         """The name of the attempt."""
         return self.claim.attempt
+
+
+@dataclass(frozen=True)
+class Rate:
+    """How fast requests may go: so many a second, after a rest so many at once. Raises ValueError unless both are."""
+
+    requests_per_second: float
+    burst: int = 1
+
+    def __post_init__(self) -> None:
+        if self.requests_per_second <= 0 or self.burst < 1:
+            raise ValueError("A rate is more than 0 requests a second, and a burst at least one request.")
+
+    @property
+    def interval(self) -> timedelta:
+        """The time between two requests."""
+        return timedelta(seconds=1 / self.requests_per_second)
+
+    @property
+    def head_start(self) -> timedelta:
+        """How far ahead of their even spacing requests may go."""
+        return self.interval * (self.burst - 1)
+
+
+@dataclass(frozen=True)
+class Slot:
+    """When the next request may go, as an instant; it is only this worker's when it is `reserved`."""
+
+    at: datetime
+    reserved: bool
+
+
+@dataclass(frozen=True)
+class Limits:
+    """How fast and how far sends go by themselves, as the clinic set it.
+
+    No `rate`: as fast as it goes. `brake` is the number of failing attempts in a row after which a send is paused.
+    """
+
+    rate: Rate | None = None
+    brake: int = 5
 
 
 class Verdict(StrEnum):

@@ -18,9 +18,6 @@ LEASE = timedelta(seconds=60)
 STALE_AFTER = timedelta(minutes=2)
 """How long an attempt may be in flight: a transport answers within 30 seconds, the rest is margin."""
 
-BRAKE = 5
-"""Failing attempts in a row after which a send is paused."""
-
 PATIENCE = timedelta(seconds=2)
 """How long after its commit an attempt may still begin: a worker that was frozen longer gives it up."""
 

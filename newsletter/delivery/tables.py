@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from sqlalchemy import ForeignKey, ForeignKeyConstraint, Index, Text
+from sqlalchemy import BigInteger, ForeignKey, ForeignKeyConstraint, Index, Text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from newsletter.database.base import Base, Instant, Serial, words
@@ -113,3 +113,16 @@ class Delivery(Base):
     state: Mapped[DeliveryState] = mapped_column(words(DeliveryState))
     reason: Mapped[str | None] = mapped_column(Text)
     attempt: Mapped[str | None] = mapped_column(Text)
+
+
+class Pace(Base):
+    """How far the requests of one provider account are booked, and until when it is closed to all of them.
+
+    In microseconds since 1970 in UTC: numbers and not instants, because both databases reckon with them alike.
+    """
+
+    __tablename__ = "pace"
+
+    account: Mapped[str] = mapped_column(Text, primary_key=True)
+    busy_until: Mapped[int] = mapped_column(BigInteger)
+    closed_until: Mapped[int] = mapped_column(BigInteger)

@@ -11,7 +11,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from enum import StrEnum
 
@@ -20,8 +20,8 @@ from sqlalchemy.exc import OperationalError
 from newsletter.clock import Clock
 from newsletter.database.audit import SCHEDULER
 from newsletter.database.session import Database, DatabaseUnusable
-from newsletter.delivery import batches, plan, steering
-from newsletter.delivery.model import Claim, ContentChanged, Flight, LostClaim, Variant, delivery_id
+from newsletter.delivery import batches, pacing, plan, steering
+from newsletter.delivery.model import Claim, ContentChanged, Flight, Limits, LostClaim, Variant, delivery_id
 from newsletter.delivery.queries import list_recipients
 from newsletter.editions.queries import get_content
 from newsletter.editions.tables import Edition
@@ -42,7 +42,7 @@ class Step(StrEnum):
     NOTHING_TO_DO = "nothing to do"
     SENT = "sent"
     GAVE_UP = "gave up"
-    """The batch was not this worker's any more, nobody was left in it, or its send was paused; nothing was sent."""
+    """The batch was not this worker's any more, had nobody left, had to wait, or was paused; nothing was sent."""
 
 
 @dataclass(frozen=True)
@@ -55,6 +55,9 @@ class Worker:
     tokens: Tokens
     clock: Clock
     lease: timedelta = plan.LEASE
+    limits: Limits = field(default_factory=Limits)
+    stopping: threading.Event = field(default_factory=threading.Event)
+    """Set when the process is about to end: nobody waits for a slot any more."""
 
 
 def send_next_batch(worker: Worker) -> Step:
@@ -74,6 +77,8 @@ def send_next_batch(worker: Worker) -> Step:
     if claim is None:
         return Step.NOTHING_TO_DO
     batch = build_batch(worker, claim)
+    if not _wait_for_slot(worker, claim):
+        return Step.GAVE_UP
     try:
         began = _seconds_awake_or_asleep()
         with worker.database.write() as session:
@@ -136,6 +141,23 @@ def _personal(tokens: Tokens, base_url: str, claim: Claim, recipients: list[Reci
         )
 
 
+def _wait_for_slot(worker: Worker, claim: Claim) -> bool:
+    """Wait until this request may go; False, with the claim given back, when that is too far away or we must end."""
+    if worker.limits.rate is None or not worker.transport.paced:
+        return True
+    now = worker.clock.now()
+    with worker.database.write() as session:
+        slot = pacing.reserve_slot(
+            session, worker.transport.name, worker.limits.rate, now=now, latest=now + worker.lease / 2
+        )
+    if slot.reserved and not worker.stopping.wait((slot.at - now).total_seconds()):
+        return True
+    with worker.database.write() as session:
+        not_before = None if slot.reserved else slot.at
+        batches.give_back(session, claim, actor=SCHEDULER, now=worker.clock.now(), not_before=not_before)
+    return False
+
+
 def _hand_over(worker: Worker, batch: OutgoingBatch, began: float) -> Receipt:
     # A machine that slept since the commit may wake when others have long settled what became of this batch.
     if _seconds_awake_or_asleep() - began > plan.PATIENCE.total_seconds():
@@ -153,7 +175,9 @@ def _record_until_it_succeeds(worker: Worker, flight: Flight, receipt: Receipt) 
     while True:
         try:
             with worker.database.write() as session:
-                batches.record_answer(session, flight, receipt, actor=SCHEDULER, now=worker.clock.now())
+                batches.record_answer(
+                    session, flight, receipt, actor=SCHEDULER, now=worker.clock.now(), brake=worker.limits.brake
+                )
             return
         except (OperationalError, DatabaseUnusable):
             pause.wait(RECORD_AGAIN_AFTER)

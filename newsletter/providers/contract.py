@@ -76,9 +76,9 @@ class PersonalReceipt:
 class Receipt:
     """The answer to a batch. `reason` is for staff; `reference` is the provider's own name for what it accepted.
 
-    `not_before` is the earliest instant to try again. `people` has, by delivery, those whose answer is another one:
-    with ACCEPTED some may be rejected, uncertain or to be tried again; with REJECTED or TRY_AGAIN, those who are
-    named REJECTED caused it, and the rest may go without them.
+    `not_before` is the earliest instant for the next request, also when this one was accepted. `people` has, by
+    delivery, those whose answer is another one: with ACCEPTED some may be rejected, uncertain or to be tried again;
+    with REJECTED or TRY_AGAIN, those who are named REJECTED caused it, and the rest may go without them.
     """
 
     outcome: Outcome
@@ -104,6 +104,11 @@ class Transport(Protocol):
     @property
     def idempotent(self) -> bool:
         """Whether handing over a delivery twice is the same as once, so that an uncertain batch may be repeated."""
+        ...
+
+    @property
+    def paced(self) -> bool:
+        """Whether it wants its requests spread over time, as the clinic's rate says."""
         ...
 
     def send(self, batch: OutgoingBatch) -> Receipt:

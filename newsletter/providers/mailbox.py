@@ -54,6 +54,7 @@ class MailboxTransport:
     name: str = "mailbox"
     batch_limit: int = 1_000
     idempotent: bool = True
+    paced: bool = False
 
     def send(self, batch: OutgoingBatch) -> Receipt:
         """Write every mail, each whole or not at all; a full or forbidden disk is a reason to try again."""

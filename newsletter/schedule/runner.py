@@ -58,6 +58,7 @@ class Runner:
     def stop(self) -> None:
         """End: nothing more is claimed, and a batch on its way is waited for and recorded."""
         self._stopping.set()
+        self._worker.stopping.set()
         self._wake_sender.set()
         self._scheduler.shutdown(wait=True)
         self._sender.join()

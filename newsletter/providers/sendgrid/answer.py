@@ -28,7 +28,10 @@ def read_answer(batch: OutgoingBatch, status: int, headers: Mapping[str, str], b
     words = "; ".join(message for _, message in read_errors(body)) or f"HTTP {status}"
     match status:
         case 202:
-            return Receipt(Outcome.ACCEPTED, reference=said.get("x-message-id", ""))
+            # The last request that the account may make for now.
+            spent = said.get("x-ratelimit-remaining", "").strip() == "0" and "x-ratelimit-reset" in said
+            until = retry_at(said, now) if spent else None
+            return Receipt(Outcome.ACCEPTED, reference=said.get("x-message-id", ""), not_before=until)
         case 200:
             return Receipt(Outcome.ACCOUNT_TROUBLE, "SendGrid only tested the mail (sandbox mode) and sent nothing.")
         case 429:
@@ -64,7 +67,7 @@ def account_trouble(status: int, words: str, remedy: str) -> str:
 
 
 def retry_at(said: Mapping[str, str], now: datetime) -> datetime:
-    """When to try again, by the headers of a 429, at most an hour from now; SendGrid may send none of them.
+    """When the next request may go, by the headers, at most an hour from now; SendGrid may send none of them.
 
     Their names are in small letters.
     """

@@ -36,6 +36,7 @@ class SendGridTransport:
     name = "sendgrid"
     batch_limit = 1_000
     idempotent = False
+    paced = True
 
     def __init__(self, key: str, host: str, clock: Clock, *, timeout: float = TIMEOUT) -> None:
         parts = urlsplit(host)

@@ -77,6 +77,23 @@ def test_a_429_says_when_to_try_again_or_a_default_holds(
     assert read_answer(batch, 429, headers, b"", NOW).not_before == expected
 
 
+@pytest.mark.parametrize(
+    ("headers", "expected"),
+    [
+        ({}, None),
+        ({"X-RateLimit-Remaining": "7", "X-RateLimit-Reset": str(int(NOW.timestamp()) + 90)}, None),
+        ({"X-RateLimit-Remaining": "0"}, None),
+        ({"X-RateLimit-Remaining": "0", "X-RateLimit-Reset": str(int(NOW.timestamp()) + 90)}, timedelta(seconds=90)),
+    ],
+)
+def test_the_last_request_of_a_window_says_when_the_next_may_go(
+    batch: OutgoingBatch, headers: dict[str, str], expected: timedelta | None
+) -> None:
+    receipt = read_answer(batch, 202, headers, b"", NOW)
+    assert receipt.outcome is Outcome.ACCEPTED
+    assert receipt.not_before == (NOW + expected if expected else None)
+
+
 def test_the_person_that_a_400_names_is_found_by_place(batch: OutgoingBatch) -> None:
     body = orjson.dumps(
         {"errors": [{"message": "Does not contain a valid address.", "field": "personalizations.1.to.0.email"}]}
