@@ -12,6 +12,7 @@ from email.headerregistry import Address
 from email.message import EmailMessage
 from email.policy import EmailPolicy
 from email.utils import format_datetime
+from typing import NamedTuple
 
 
 class WirePolicy(EmailPolicy):
@@ -46,9 +47,8 @@ class WirePolicy(EmailPolicy):
 WIRE = WirePolicy(linesep="\r\n", max_line_length=76)
 
 
-@dataclass(frozen=True)
-class Mailbox:
-    """A name and an address, as in From and To."""
+class Mailbox(NamedTuple):
+    """A name and an address, as in From and To; a tuple, since each reader of a send is one."""
 
     address: str
     name: str = ""

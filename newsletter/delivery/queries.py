@@ -52,7 +52,7 @@ def list_going(session: Session) -> list[Standing]:
 def list_recipients(session: Session, edition: int, batch: int) -> list[Recipient]:
     """The people of a batch whose delivery is still planned."""
     rows = session.execute(statements.LIST_RECIPIENTS, {"in_edition": edition, "in_batch": batch})
-    return [Recipient(number, address) for number, address in rows]
+    return [Recipient(number, address) for number, address in rows.all()]
 
 
 def list_uncertain(session: Session, edition: str) -> Sequence[tuple[Attempt, int]]:

@@ -30,7 +30,7 @@ from newsletter.mail import Mailbox, one_click_headers
 from newsletter.providers.contract import Outcome, OutgoingBatch, PersonalMail, Receipt, Transport
 from newsletter.rendering.model import Slot
 from newsletter.subscribers.model import Recipient
-from newsletter.subscribers.tokens import Bearer, Purpose, Tokens
+from newsletter.subscribers.tokens import Purpose, Tokens
 
 RECORD_AGAIN_AFTER = 0.5
 """Seconds between two tries to record an answer; it is tried until it succeeds."""
@@ -117,19 +117,19 @@ def build_batch(worker: Worker, claim: Claim) -> OutgoingBatch:
 
 def _personal(tokens: Tokens, base_url: str, claim: Claim, recipients: list[Recipient]) -> Iterator[PersonalMail]:
     # What is the same for everybody is made once: this is where most of the time of a send goes.
-    sign, unsubscribe_to, preferences_of = tokens.sign, Purpose.UNSUBSCRIBE, Purpose.PREFERENCES
     to_leave, to_choose = f"{base_url}/unsubscribe/", f"{base_url}/preferences/"
     to_leave_html, to_choose_html = html.escape(to_leave), html.escape(to_choose)
     leave_html, leave_text = Slot.UNSUBSCRIBE_HTML.value, Slot.UNSUBSCRIBE_TEXT.value
     choose_html, choose_text = Slot.PREFERENCES_HTML.value, Slot.PREFERENCES_TEXT.value
-    for recipient in recipients:
-        bearer = Bearer(recipient.number, claim.edition)
-        # A token is letters, digits and `.-_`: in HTML it stands as it is.
-        leave, choose = sign(unsubscribe_to, bearer), sign(preferences_of, bearer)
-        name = delivery_id(claim.edition, recipient.number)
+    numbers = [recipient.number for recipient in recipients]
+    leaving = tokens.sign_each(Purpose.UNSUBSCRIBE, numbers, claim.edition)
+    choosing = tokens.sign_each(Purpose.PREFERENCES, numbers, claim.edition)
+    for (number, address), leave, choose in zip(recipients, leaving, choosing, strict=True):
+        name = delivery_id(claim.edition, number)
         yield PersonalMail(
             delivery=name,
-            recipient=Mailbox(recipient.address),
+            recipient=Mailbox(address),
+            # A token is letters, digits and `.-_`: in HTML it stands as it is.
             substitutions={
                 leave_html: to_leave_html + leave,
                 leave_text: to_leave + leave,

