@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
-from sqlalchemy import JSON, Text
+from sqlalchemy import JSON, Text, insert
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
-from newsletter.database.base import Base, Instant, Serial, words
+from newsletter.database.base import Base, Instant, Serial, table_of, words
 
 
 class Source(StrEnum):
@@ -63,6 +63,10 @@ class AuditLine(Base):
     details: Mapped[dict[str, str | int]] = mapped_column(JSON)
 
 
+# As a prepared statement: three lines are written for each batch, and as objects of a session they cost 1.5 ms CPU.
+# Inline, because nobody asks for the number of a line.
+_ADD_LINE = insert(table_of(AuditLine)).inline()
+
 _ADDRESS = re.compile(r"[^\s<>\"']+@[^\s<>\"']+")
 
 
@@ -82,14 +86,15 @@ def record(
     **details: str | int,
 ) -> None:
     """Add a line to the audit, in the transaction of what it tells; addresses in details are cut out."""
-    session.add(
-        AuditLine(
-            at=now,
-            actor=actor.who,
-            source=actor.source,
-            action=action,
-            subject=subject,
-            content_hash=content_hash,
-            details={k: without_addresses(v) if isinstance(v, str) else v for k, v in details.items()},
-        )
+    session.execute(
+        _ADD_LINE,
+        {
+            "at": now,
+            "actor": actor.who,
+            "source": actor.source,
+            "action": action,
+            "subject": subject,
+            "content_hash": content_hash,
+            "details": {k: without_addresses(v) if isinstance(v, str) else v for k, v in details.items()},
+        },
     )

@@ -64,10 +64,16 @@ def words(kind: type[StrEnum]) -> Enum:
     )
 
 
+def table_of(rows: type[Base]) -> Table:
+    """The table of a class of rows, for statements that are to go past the session's own bookkeeping."""
+    table: FromClause = rows.__table__
+    assert isinstance(table, Table)
+    return table
+
+
 def insert_or_skip(session: Session, table: type[Base]) -> Any:
     """An INSERT into a table that leaves a row with the same key as it is."""
-    target: FromClause = table.__table__
-    assert isinstance(target, Table)
+    target = table_of(table)
     if session.get_bind().dialect.name == "sqlite":
         return sqlite.insert(target).on_conflict_do_nothing()
     return postgresql.insert(target).on_conflict_do_nothing()

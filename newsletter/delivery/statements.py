@@ -12,7 +12,6 @@ from typing import Any
 from sqlalchemy import (
     BindParameter,
     ColumnElement,
-    Table,
     and_,
     bindparam,
     case,
@@ -25,19 +24,14 @@ from sqlalchemy import (
     update,
 )
 
+from newsletter.database.base import table_of
 from newsletter.delivery.model import AttemptState, BatchState, DeliveryState, SendState
 from newsletter.delivery.tables import Attempt, Batch, Delivery, Send
 from newsletter.subscribers.audience import reason_never_to_mail
 from newsletter.subscribers.tables import Subscriber
 
-
-def _table(of: type[Send] | type[Batch] | type[Attempt] | type[Delivery] | type[Subscriber]) -> Table:
-    assert isinstance(of.__table__, Table)
-    return of.__table__
-
-
-_send, _batch, _attempt, _delivery = _table(Send), _table(Batch), _table(Attempt), _table(Delivery)
-_subscriber = _table(Subscriber)
+_send, _batch, _attempt, _delivery = table_of(Send), table_of(Batch), table_of(Attempt), table_of(Delivery)
+_subscriber = table_of(Subscriber)
 _EDITION: BindParameter[int] = bindparam("in_edition")
 _NUMBER: BindParameter[int] = bindparam("in_batch")
 _NOW: BindParameter[datetime] = bindparam("now")

@@ -124,19 +124,20 @@ def _personal(tokens: Tokens, base_url: str, claim: Claim, recipients: list[Reci
     numbers = [recipient.number for recipient in recipients]
     leaving = tokens.sign_each(Purpose.UNSUBSCRIBE, numbers, claim.edition)
     choosing = tokens.sign_each(Purpose.PREFERENCES, numbers, claim.edition)
+    # A token is letters, digits and `.-_`: in HTML it stands as it is.
     for (number, address), leave, choose in zip(recipients, leaving, choosing, strict=True):
         name = delivery_id(claim.edition, number)
+        link_to_leave = to_leave + leave
         yield PersonalMail(
             delivery=name,
             recipient=Mailbox(address),
-            # A token is letters, digits and `.-_`: in HTML it stands as it is.
             substitutions={
                 leave_html: to_leave_html + leave,
-                leave_text: to_leave + leave,
+                leave_text: link_to_leave,
                 choose_html: to_choose_html + choose,
                 choose_text: to_choose + choose,
             },
-            headers=one_click_headers(to_leave + leave),
+            headers=one_click_headers(link_to_leave),
             custom_args={"newsletter_delivery": name, "newsletter_attempt": claim.attempt},
         )
 

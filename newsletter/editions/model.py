@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
 from enum import StrEnum
+from functools import cached_property
 
 from newsletter.campaigns.model import AudienceRule
 from newsletter.mail import Mailbox
@@ -63,6 +64,10 @@ class Content:
 
     def hash(self) -> str:
         """SHA-256 over everything, as hexadecimal; two contents have the same only when they are the same."""
+        return self._hash
+
+    @cached_property
+    def _hash(self) -> str:
         whole = {
             "from": [self.sender.name, self.sender.address],
             "reply_to": self.reply_to,

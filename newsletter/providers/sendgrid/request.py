@@ -30,11 +30,12 @@ def request_body(batch: OutgoingBatch) -> bytes:
 
 def request_fields(batch: OutgoingBatch) -> dict[str, Any]:
     """The fields of the request; text/plain stands before text/html, as SendGrid demands."""
+    of_list = list_id(batch.sender)
     content = [{"type": "text/plain", "value": batch.text}]
     if batch.html is not None:
         content.append({"type": "text/html", "value": batch.html})
     return {
-        "personalizations": [_personalization(person, list_id(batch.sender)) for person in batch.people],
+        "personalizations": [_personalization(person, of_list) for person in batch.people],
         "from": _address(batch.sender),
         "reply_to": _address(batch.reply_to),
         "subject": batch.subject,
