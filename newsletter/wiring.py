@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import secrets
 from urllib.parse import urlsplit
 
 from newsletter.campaigns.catalogue import find_campaign
@@ -107,8 +108,9 @@ def require_public(settings: Settings) -> None:
 
 
 def make_worker(settings: Settings, database: Database, clock: Clock) -> Worker:
-    """What sends batches, named for this machine and process."""
-    name = f"{platform.node()}:{os.getpid()}"
+    """What sends batches, named for this machine and this life of a process."""
+    # In a container every process has the same number, life after life.
+    name = f"{platform.node()}:{os.getpid()}:{secrets.token_hex(3)}"
     transport, tokens = make_transport(settings, clock), make_tokens(settings)
     return Worker(name, database, transport, tokens, clock, limits=make_limits(settings))
 

@@ -1,4 +1,4 @@
-"""The command that sends on time: scheduler."""
+"""The commands that send on time: scheduler, worker."""
 
 from __future__ import annotations
 
@@ -14,16 +14,23 @@ from newsletter.cli.rows import opened
 if TYPE_CHECKING:
     from sqlalchemy.orm import Session
 
+    from newsletter.schedule.queue_worker import QueueWorker
+    from newsletter.schedule.runner import Runner
+
 
 def register(app: typer.Typer) -> None:
-    """Add this command to the command line."""
+    """Add these commands to the command line."""
     app.command()(scheduler)
+    app.command()(worker)
 
 
 def scheduler(
     once: Annotated[bool, typer.Option("--once", help="Do what is due now, and end.")] = False,
 ) -> None:
-    """Send every scheduled edition when its time has come, until it is ended with Ctrl-C."""
+    """Send every scheduled edition when its time has come, until it is ended with Ctrl-C.
+
+    On PostgreSQL it has them sent by workers, but for --once; on SQLite it sends them itself.
+    """
     from newsletter.clock import SystemClock
     from newsletter.errors import Refused
     from newsletter.schedule.jobs import keep_what_is_loaded, run_until_idle
@@ -47,18 +54,57 @@ def scheduler(
             if waiting:
                 raise Refused(" ".join(waiting))
             return
-        runner = make_runner(settings, database)
-        ended = threading.Event()
-        for kind in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(kind, lambda *_: ended.set())
-        runner.start()
+        runner = make_runner(settings, database, with_workers=True)
         say("Waiting for what is scheduled. End with Ctrl-C.")
-        # A thread that died is told by the end of the process, so that whatever watches over it starts it again.
-        while not ended.wait(1) and runner.is_alive:
-            pass
-        runner.stop()
-        if not ended.is_set():
-            raise Refused("The scheduler has died; its log says why. Start it again.")
+        run_until_ended(runner, "The scheduler")
+
+
+def worker(
+    concurrency: Annotated[
+        int, typer.Option("--concurrency", min=1, max=12, help="How many batches it sends at once.")
+    ] = 4,
+) -> None:
+    """Send batches beside other workers, on this machine or others, until it is ended with Ctrl-C; on PostgreSQL.
+
+    When it is told to end it takes no more batches, waits for the answers to those on their way, and ends with 0.
+    Told a second time it ends at once, and what was on its way is uncertain.
+    """
+    from newsletter.errors import Refused
+    from newsletter.schedule.queue_worker import make_queue_worker
+
+    settings = load_settings()
+    with opened(settings) as database:
+        if database.is_sqlite:
+            raise Refused(
+                "Workers share a PostgreSQL database, and DATABASE_URL is SQLite, beside which one process sends. "
+                "Run that one: newsletter serve"
+            )
+        at_work = make_queue_worker(settings, database, concurrency)
+        say(f"Sending up to {concurrency} batches at once. End with Ctrl-C.")
+        run_until_ended(at_work, "The worker")
+
+
+def run_until_ended(part: Runner | QueueWorker, name: str) -> None:
+    """Run a part until the process is told to end, then let it end in order; raises Refused when it dies."""
+    from newsletter.errors import Refused
+
+    ended = threading.Event()
+
+    def end(*_: object) -> None:
+        ended.set()
+        # The second time the process ends at once.
+        for kind in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(kind, signal.SIG_DFL)
+
+    for kind in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(kind, end)
+    part.start()
+    # A thread that died is told by the end of the process, so that whatever watches over it starts it again.
+    while not ended.wait(1) and part.is_alive:
+        pass
+    part.stop()
+    if not ended.is_set():
+        raise Refused(f"{name} has died; its log says why. Start it again.")
 
 
 def what_waits(session: Session) -> list[str]:

@@ -28,7 +28,7 @@ def register(app: typer.Typer) -> None:
 
 
 def serve(host: Host = "127.0.0.1", port: Port = 8000) -> None:
-    """Run all of it in one process: the web, the scheduler and the sender."""
+    """Run all of it in one process: the web, the scheduler and the sender, with either database."""
     from newsletter.errors import Refused
     from newsletter.schedule.runner import make_runner
 

@@ -5,9 +5,10 @@ They change nothing that anybody decided, so the audit has no line of them.
 
 from __future__ import annotations
 
-from datetime import datetime
+from collections.abc import Sequence
+from datetime import datetime, timedelta
 
-from sqlalchemy import Text, update
+from sqlalchemy import Text, delete, func, select, update
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from newsletter.database.base import Base, Instant, insert_or_skip
@@ -33,3 +34,40 @@ def find_heartbeat(session: Session, part: str) -> datetime | None:
     """When a part was last seen at work, or None when it never was."""
     row = session.get(Heartbeat, part)
     return row.at if row else None
+
+
+WORKER = "worker "
+"""How the part of a worker on one of several machines begins; its name follows."""
+
+
+def record_worker(session: Session, name: str) -> None:
+    """Say that a worker is at work, by the database's clock: those of several machines differ."""
+    record_heartbeat(session, part=WORKER + name, worker=name, now=_database_time(session))
+
+
+def forget_worker(session: Session, name: str) -> None:
+    """A worker ends, and nothing that it does is waited for."""
+    session.execute(delete(Heartbeat).where(Heartbeat.part == WORKER + name))
+
+
+def list_workers(session: Session) -> Sequence[Heartbeat]:
+    """The workers that have begun and not ended, those that died among them, by name."""
+    return session.scalars(select(Heartbeat).where(Heartbeat.part.startswith(WORKER)).order_by(Heartbeat.part)).all()
+
+
+def find_dead_workers(session: Session, silent_after: timedelta) -> list[str]:
+    """The names of the workers that have not been seen for so long."""
+    workers = list_workers(session)
+    now = _database_time(session) if workers else None
+    return [worker.worker for worker in workers if now and now - worker.at > silent_after]
+
+
+def forget_long_dead_workers(session: Session, silent_after: timedelta) -> None:
+    """Forget the workers that have not been seen for so long."""
+    for name in find_dead_workers(session, silent_after):
+        forget_worker(session, name)
+
+
+def _database_time(session: Session) -> datetime:
+    now: datetime = session.execute(select(func.now(type_=Instant()))).scalar_one()
+    return now

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +14,16 @@ from sqlalchemy.exc import ArgumentError, OperationalError
 from sqlalchemy.orm import Session
 
 from newsletter.errors import NewsletterError, Refused
+
+POSTGRESQL_CONNECTION: Mapping[str, int] = {
+    "connect_timeout": 10,
+    "keepalives_idle": 10,
+    "keepalives_interval": 5,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 25_000,
+}
+"""How long a connection to PostgreSQL outlives the other end: 25 seconds, so that a machine that is gone soon frees its
+locks, and one that is cut off soon knows it. In the terms of libpq."""
 
 
 class DatabaseUnusable(NewsletterError):
@@ -75,11 +85,8 @@ def open_database(url: str) -> Database:
         engine = create_engine(parsed)
         _prepare_sqlite(engine)
     elif kind == "postgresql":
-        # Keepalives, so that the server soon frees the lock of a machine that is gone.
         engine = create_engine(
-            parsed.set(drivername="postgresql+psycopg"),
-            pool_pre_ping=True,
-            connect_args={"keepalives_idle": 10, "keepalives_interval": 5, "keepalives_count": 3},
+            parsed.set(drivername="postgresql+psycopg"), pool_pre_ping=True, connect_args=POSTGRESQL_CONNECTION
         )
     else:
         raise Refused(

@@ -62,10 +62,25 @@ _NOT_KNOWN_AS_SENT = (*WAITING, BatchState.UNCERTAIN)
 
 
 def claim(
-    session: Session, *, worker: str, transport: str, actor: Actor, now: datetime, lease: timedelta = plan.LEASE
+    session: Session,
+    *,
+    worker: str,
+    transport: str,
+    actor: Actor,
+    now: datetime,
+    lease: timedelta = plan.LEASE,
+    only: tuple[int, int] | None = None,
 ) -> Claim | None:
-    """Take the next batch of a send through a transport for one worker to build, or None when nothing may go now."""
-    batch = session.execute(statements.FIND_NEXT_BATCH, {"now": now, "transport": transport}).one_or_none()
+    """Take a batch for one worker to build, or None when nothing may go now.
+
+    It is the next one of any send through a transport, or the one of an edition and number that is asked for.
+    """
+    may_go = {"now": now, "transport": transport}
+    if only is None:
+        found = session.execute(statements.FIND_NEXT_BATCH, may_go)
+    else:
+        found = session.execute(statements.FIND_BATCH, {**may_go, "in_edition": only[0], "in_batch": only[1]})
+    batch = found.one_or_none()
     if batch is None:
         return None
     fence = session.scalar(
@@ -371,14 +386,17 @@ def _count_failure(session: Session, edition: int) -> int:
     return failing or 0
 
 
-def expire_leases(session: Session, *, actor: Actor, now: datetime, all_of_them: bool = False) -> int:
+def expire_leases(
+    session: Session, *, actor: Actor, now: datetime, dead: Collection[str] = (), all_of_them: bool = False
+) -> int:
     """Batches whose worker did not get to send them are planned again; gives how many.
 
-    `all_of_them` is for a process that knows it is alone: every claim is then of a process that has ended.
+    The claims of workers who are `dead` end before their lease does. `all_of_them` is for a process that knows it is
+    alone: every claim is then of a process that has ended.
     """
     over = Batch.state == BatchState.CLAIMED
     if not all_of_them:
-        over = and_(over, Batch.lease_until <= now)
+        over = and_(over, or_(Batch.lease_until <= now, Batch.worker.in_(dead)))
     rows = session.execute(
         update(Batch)
         .where(over)
@@ -398,15 +416,19 @@ def mark_stale(
     now: datetime,
     idempotent: str | None,
     stale_after: timedelta = plan.STALE_AFTER,
+    dead: Collection[str] = (),
 ) -> int:
     """Attempts without an answer for too long become uncertain; gives how many.
 
-    `idempotent` names the transport, if any, through which a repeat cannot reach anybody twice: a batch of a send that
-    began with it is planned again at once.
+    Those of workers who are `dead` do so at once. `idempotent` names the transport, if any, through which a repeat
+    cannot reach anybody twice: a batch of a send that began with it is planned again at once.
     """
     rows = session.execute(
         select(Attempt.id, Attempt.edition, Attempt.batch)
-        .where(Attempt.state == AttemptState.IN_FLIGHT, Attempt.started_at <= now - stale_after)
+        .where(
+            Attempt.state == AttemptState.IN_FLIGHT,
+            or_(Attempt.started_at <= now - stale_after, Attempt.worker.in_(dead)),
+        )
         .order_by(Attempt.edition, Attempt.batch)
     ).all()
     marked = 0

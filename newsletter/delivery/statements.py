@@ -51,7 +51,7 @@ def in_batch(edition: Any, number: Any) -> ColumnElement[bool]:
 
 _PLANNED_HERE = and_(in_batch(_EDITION, _NUMBER), _delivery.c.state == DeliveryState.PLANNED)
 
-FIND_NEXT_BATCH = (
+_WHAT_MAY_GO = (
     select(_batch.c.edition, _batch.c.number, _batch.c.variant, _send.c.opened_at)
     .join(_send, _send.c.edition == _batch.c.edition)
     .where(
@@ -60,14 +60,15 @@ FIND_NEXT_BATCH = (
         _batch.c.state == BatchState.PLANNED,
         or_(_batch.c.not_before.is_(None), _batch.c.not_before <= _NOW),
     )
-    .order_by(_send.c.opened_at, _batch.c.edition, _batch.c.number)
-    .limit(1)
     .with_for_update(of=_batch, skip_locked=True)
 )
-"""The next batch that may be claimed, kept from other workers until the transaction ends; `now`.
+# Only of sends that began with this `transport`: what another one accepted, this one cannot know.
 
-Only of sends that began with this `transport`: what another one accepted, this one cannot know.
-"""
+FIND_NEXT_BATCH = _WHAT_MAY_GO.order_by(_send.c.opened_at, _batch.c.edition, _batch.c.number).limit(1)
+"""The next batch that may be claimed, kept from other workers until the transaction ends; `now`, `transport`."""
+
+FIND_BATCH = _WHAT_MAY_GO.where(is_batch(_EDITION, _NUMBER))
+"""The same for one batch: it, if it may be claimed."""
 
 CLAIM = (
     update(_batch)

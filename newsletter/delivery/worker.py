@@ -1,4 +1,4 @@
-"""Sends the next batch: claim, build, commit as in flight, hand over, record.
+"""Sends a batch, the next or a certain one: claim, build, commit as in flight, hand over, record.
 
 The only caller of a transport for editions. Alone among the parts it commits by itself, because nothing may be handed
 over inside a transaction, and nothing before it is on record.
@@ -37,7 +37,7 @@ RECORD_AGAIN_AFTER = 0.5
 
 
 class Step(StrEnum):
-    """What `send_next_batch` did."""
+    """What `send_next_batch` or `send_batch` did."""
 
     NOTHING_TO_DO = "nothing to do"
     SENT = "sent"
@@ -65,6 +65,15 @@ def send_next_batch(worker: Worker) -> Step:
 
     Raises only what the database raises before anything is handed over; then the batch is claimed again later.
     """
+    return _send(worker)
+
+
+def send_batch(worker: Worker, edition: int, number: int) -> Step:
+    """Send this batch if it may go now, else nothing; as `send_next_batch`."""
+    return _send(worker, only=(edition, number))
+
+
+def _send(worker: Worker, only: tuple[int, int] | None = None) -> Step:
     with worker.database.write() as session:
         claim = batches.claim(
             session,
@@ -73,6 +82,7 @@ def send_next_batch(worker: Worker) -> Step:
             actor=SCHEDULER,
             now=worker.clock.now(),
             lease=worker.lease,
+            only=only,
         )
     if claim is None:
         return Step.NOTHING_TO_DO

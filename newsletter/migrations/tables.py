@@ -14,3 +14,8 @@ MODULES = (audit, heartbeat, delivery, editions, staff, subscribers)
 
 METADATA = Base.metadata
 """The tables as this version's code knows them."""
+
+
+def is_ours(name: str | None, kind: str, parents: object) -> bool:
+    """Whether something in the database is one of them, or in one: the queue's tables are Procrastinate's own."""
+    return not (kind == "table" and name is not None and name.startswith("procrastinate_"))

@@ -14,6 +14,12 @@ HORIZON = timedelta(hours=1)
 SILENT_AFTER = 3 * PERIOD
 """After this long without a heartbeat the scheduler counts as dead."""
 
+WORKER_DEAD_AFTER = timedelta(seconds=30)
+"""After this long without a heartbeat a worker counts as dead: six of its beats."""
+
+WORKER_FORGOTTEN_AFTER = timedelta(days=1)
+"""How long a worker that died is shown."""
+
 
 def is_late(send_at: datetime, now: datetime, late_after: timedelta) -> bool:
     """Whether a send may no longer start by itself."""

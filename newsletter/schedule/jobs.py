@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import logging
+import threading
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -11,18 +12,19 @@ from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo
 
 from sqlalchemy.exc import OperationalError
+from sqlalchemy.orm import Session
 
 from newsletter.database.audit import SCHEDULER
-from newsletter.database.heartbeat import record_heartbeat
+from newsletter.database.heartbeat import find_dead_workers, forget_long_dead_workers, record_heartbeat
 from newsletter.database.session import DatabaseUnusable
 from newsletter.delivery import batches, plan, planning, steering
 from newsletter.delivery.model import SendState
 from newsletter.delivery.queries import list_going, list_sends
-from newsletter.delivery.worker import Step, Worker, send_next_batch
+from newsletter.delivery.worker import Step, Worker, send_batch, send_next_batch
 from newsletter.editions.actions import expire_approvals, hold
 from newsletter.editions.queries import list_due, list_scheduled_times
 from newsletter.errors import Refused
-from newsletter.schedule.due import HORIZON
+from newsletter.schedule.due import HORIZON, WORKER_DEAD_AFTER, WORKER_FORGOTTEN_AFTER
 
 _log = logging.getLogger(__name__)
 
@@ -44,9 +46,18 @@ class Rules:
     base_url: str = ""
     """Where links begin now; an edition with others is held. Empty: whatever it has is right."""
     stale_after: timedelta = plan.STALE_AFTER
+    dead_after: timedelta = WORKER_DEAD_AFTER
 
 
-def reconcile(worker: Worker, rules: Rules) -> list[datetime]:
+Announce = Callable[[Session], None]
+"""Told in the transaction in which batches become ready to go."""
+
+
+def keep_to_oneself(session: Session) -> None:
+    """Announce nothing: who sends looks at the rows."""
+
+
+def reconcile(worker: Worker, rules: Rules, announce: Announce = keep_to_oneself) -> list[datetime]:
     """Bring every row to where it should be by now: open what is due, plan it, free what is stuck.
 
     Gives the instants at which something becomes due within the horizon.
@@ -55,17 +66,21 @@ def reconcile(worker: Worker, rules: Rules) -> list[datetime]:
     with worker.database.write() as session:
         record_heartbeat(session, part=PART, worker=worker.name, now=now)
         expire_approvals(session, actor=SCHEDULER, now=now)
-        batches.expire_leases(session, actor=SCHEDULER, now=now)
+        forget_long_dead_workers(session, WORKER_FORGOTTEN_AFTER)
+        dead = find_dead_workers(session, rules.dead_after)
+        batches.expire_leases(session, actor=SCHEDULER, now=now, dead=dead)
         batches.mark_stale(
             session,
             actor=SCHEDULER,
             now=now,
             idempotent=_repeats_through(worker),
             stale_after=rules.stale_after,
+            dead=dead,
         )
-        planning.begin_waiting(session, actor=SCHEDULER, now=now)
+        if planning.begin_waiting(session, actor=SCHEDULER, now=now):
+            announce(session)
     open_due(worker, rules)
-    plan_all(worker, rules)
+    plan_all(worker, rules, announce)
     finish_all(worker)
     with worker.database.read() as session:
         return list_scheduled_times(session, worker.clock.now() + HORIZON)
@@ -120,7 +135,7 @@ def _hold_for_its_links(worker: Worker, edition: str, its: str, now: str) -> Non
         hold(session, edition, actor=SCHEDULER, now=worker.clock.now(), reason=reason)
 
 
-def plan_all(worker: Worker, rules: Rules) -> None:
+def plan_all(worker: Worker, rules: Rules, announce: Announce = keep_to_oneself) -> None:
     """Plan every send that is being planned to its end, a chunk in each transaction."""
     with worker.database.read() as session:
         being_planned = [send.edition for send in list_sends(session, SendState.PLANNING)]
@@ -132,6 +147,8 @@ def plan_all(worker: Worker, rules: Rules) -> None:
                     more = planning.plan_audience(
                         session, edition, actor=SCHEDULER, now=worker.clock.now(), zone=rules.zone
                     )
+                    if not more:
+                        announce(session)
         except (OperationalError, DatabaseUnusable):
             raise
         except Exception as error:
@@ -141,20 +158,48 @@ def plan_all(worker: Worker, rules: Rules) -> None:
                 planning.note_trouble(session, edition, f"it could not be planned: {type(error).__name__}")
 
 
+class Sender:
+    """Sends one batch at a time; with rules, a send that needs a person to go on is paused first.
+
+    Everything that sends batches of editions goes through it. Threads may share one.
+    """
+
+    def __init__(self, worker: Worker, rules: Rules | None = None) -> None:
+        self._worker = worker
+        self._rules = rules
+        self._asked_at: datetime | None = None
+        self._asking = threading.Lock()
+
+    def send_next(self) -> Step:
+        """Send the next batch of any running send."""
+        self._ask()
+        return send_next_batch(self._worker)
+
+    def send(self, edition: int, number: int) -> Step:
+        """Send this batch, if it may go now."""
+        self._ask()
+        return send_batch(self._worker, edition, number)
+
+    def _ask(self) -> None:
+        # Not only at the beginning: the machine may sleep for a night between two batches.
+        if self._rules is None:
+            return
+        with self._asking:
+            now = self._worker.clock.now()
+            if self._asked_at is None or abs(now - self._asked_at) > ASK_EVERY:
+                pause_what_needs_a_person(self._worker, self._rules)
+                self._asked_at = now
+
+
 def send_all(worker: Worker, is_stopping: Callable[[], bool] = lambda: False, rules: Rules | None = None) -> int:
     """Send every batch that may go now, then end the sends that are done; gives how many batches went.
 
     With rules, a send that needs a person to go on is paused first.
     """
+    sender = Sender(worker, rules)
     sent = 0
-    asked_at: datetime | None = None
     while not is_stopping():
-        # Not only at the beginning: the machine may sleep for a night between two batches.
-        now = worker.clock.now()
-        if rules is not None and (asked_at is None or abs(now - asked_at) > ASK_EVERY):
-            pause_what_needs_a_person(worker, rules)
-            asked_at = now
-        step = send_next_batch(worker)
+        step = sender.send_next()
         if step is Step.NOTHING_TO_DO:
             break
         sent += step is Step.SENT

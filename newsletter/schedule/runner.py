@@ -1,7 +1,6 @@
 """APScheduler, started and stopped: it wakes the jobs and keeps no truth.
 
-Its store is in memory, and what it forgets the next look at the rows finds. A thread of its own sends, so that a long
-send delays neither the look at the rows nor the sign of life.
+Its store is in memory, and what it forgets the next look at the rows finds. What sends is an executor's affair.
 """
 
 from __future__ import annotations
@@ -18,6 +17,9 @@ from newsletter.database.session import Database, DatabaseUnusable
 from newsletter.delivery.worker import Worker
 from newsletter.schedule import jobs
 from newsletter.schedule.due import PERIOD, new_wakeups
+from newsletter.schedule.executors.contract import Executor
+from newsletter.schedule.executors.embedded import EmbeddedExecutor
+from newsletter.schedule.executors.procrastinate import ProcrastinateExecutor
 from newsletter.schedule.leader import LeaderLock, leader_lock
 from newsletter.settings import Settings
 from newsletter.wiring import make_worker
@@ -26,51 +28,59 @@ _log = logging.getLogger(__name__)
 
 
 class Runner:
-    """Schedules and sends while it is the leader; `start` and `stop` may each be called once."""
+    """Schedules, and has batches sent, while it is the leader; `start` and `stop` may each be called once.
 
-    def __init__(self, worker: Worker, rules: jobs.Rules, lock: LeaderLock | None = None) -> None:
+    Without another executor its own process sends. `period` is how often it looks at the rows.
+    """
+
+    def __init__(
+        self,
+        worker: Worker,
+        rules: jobs.Rules,
+        lock: LeaderLock | None = None,
+        *,
+        executor: Executor | None = None,
+        period: timedelta = PERIOD,
+    ) -> None:
         self._worker = worker
         self._rules = rules
         self._lock = lock or leader_lock(worker.database)
+        self._executor = executor or EmbeddedExecutor(worker, rules)
+        self._period = period
         self._took_over = False
         self._wakeups: set[datetime] = set()
-        self._wake_sender = threading.Event()
-        self._stopping = threading.Event()
         self._looking = threading.Lock()
-        self._sender = threading.Thread(target=self._send_until_stopped, name="newsletter-sender", daemon=True)
         # None: however late a job runs, it runs; whether a send is too late is decided from its row.
         defaults = {"misfire_grace_time": None, "coalesce": True, "max_instances": 1}
         self._scheduler = BackgroundScheduler(timezone="UTC", job_defaults=defaults)
 
     def start(self) -> None:
-        """Begin: look at the rows now, then at every wake-up and every 15 seconds."""
+        """Begin: look at the rows now, then at every wake-up and in every period."""
         jobs.keep_what_is_loaded()
         self._scheduler.add_job(
             self._look,
             "interval",
             id="reconcile",
-            seconds=PERIOD.total_seconds(),
+            seconds=self._period.total_seconds(),
             next_run_time=self._worker.clock.now(),
         )
         self._scheduler.start()
-        self._sender.start()
+        self._executor.start()
 
     def stop(self) -> None:
         """End: nothing more is claimed, and a batch on its way is waited for and recorded."""
-        self._stopping.set()
-        self._worker.stopping.set()
-        self._wake_sender.set()
+        self._executor.rest()
         self._scheduler.shutdown(wait=True)
-        self._sender.join()
+        self._executor.stop()
         self._lock.release()
 
     @property
     def is_alive(self) -> bool:
-        """Whether both threads run: one that has died does not tell."""
-        return bool(self._scheduler.running) and self._sender.is_alive()
+        """Whether scheduler and executor run: a thread that has died does not tell."""
+        return bool(self._scheduler.running) and self._executor.is_alive
 
     def _look(self) -> None:
-        # The look of every 15 seconds and that of a wake-up may come at the same moment.
+        # The look of every period and that of a wake-up may come at the same moment.
         with self._looking:
             self._look_alone()
 
@@ -78,16 +88,16 @@ class Runner:
         try:
             if not self._lead():
                 return
-            due = jobs.reconcile(self._worker, self._rules)
+            due = jobs.reconcile(self._worker, self._rules, self._executor.announce)
         except (OperationalError, DatabaseUnusable) as error:
-            # The next look comes in 15 seconds; a database that restarts must not end the schedule.
+            # The next look comes in a period; a database that restarts must not end the schedule.
             _log.warning("The database did not answer: %s", type(error).__name__)
             return
         except Exception as error:
             # What was found may be half done, and what is due can go all the same.
             _log.error("A look at the rows failed: %s", type(error).__name__)
             due = []
-        self._wake_sender.set()
+        self._executor.send_what_may_go()
         now = self._worker.clock.now()
         self._wakeups = {time for time in self._wakeups if time > now}
         for time in new_wakeups(due, self._wakeups, now):
@@ -97,26 +107,13 @@ class Runner:
     def _lead(self) -> bool:
         if not (self._lock.is_held() or self._lock.acquire()):
             self._took_over = False
+            self._executor.rest()
             return False
         # Beside one SQLite file there is one sender, so what was under way belonged to a process that has ended.
         if not self._took_over and self._worker.database.is_sqlite:
             jobs.take_over(self._worker)
         self._took_over = True
         return True
-
-    def _send_until_stopped(self) -> None:
-        while not self._stopping.is_set():
-            self._wake_sender.wait(timeout=1)
-            self._wake_sender.clear()
-            if self._stopping.is_set() or not self._took_over:
-                continue
-            try:
-                jobs.send_all(self._worker, self._stopping.is_set, self._rules)
-            except (OperationalError, DatabaseUnusable) as error:
-                _log.warning("The database did not answer: %s", type(error).__name__)
-            except Exception as error:
-                # By its name alone: its words may hold an address.
-                _log.error("A batch was not sent: %s", type(error).__name__)
 
 
 def make_rules(settings: Settings) -> jobs.Rules:
@@ -129,6 +126,9 @@ def make_rules(settings: Settings) -> jobs.Rules:
     )
 
 
-def make_runner(settings: Settings, database: Database) -> Runner:
-    """A runner for a workspace, not started yet."""
-    return Runner(make_worker(settings, database, SystemClock()), make_rules(settings))
+def make_runner(settings: Settings, database: Database, *, with_workers: bool = False) -> Runner:
+    """A runner for a workspace, not started yet; `with_workers` have batches sent, where the database has a queue."""
+    worker, rules = make_worker(settings, database, SystemClock()), make_rules(settings)
+    if with_workers and not database.is_sqlite:
+        return Runner(worker, rules, executor=ProcrastinateExecutor(worker, rules))
+    return Runner(worker, rules)

@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+from importlib import import_module
+from pathlib import Path
+
+import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
-from sqlalchemy import inspect
+from procrastinate.schema import SchemaManager
+from sqlalchemy import inspect, text
 
 from newsletter import migrations
 from newsletter.database.session import open_database
 from newsletter.migrations.steps import downgrade, upgrade
-from newsletter.migrations.tables import METADATA
+from newsletter.migrations.tables import METADATA, is_ours
 
 
 def test_the_steps_make_exactly_the_tables_of_the_code(database_url: str) -> None:
     database = open_database(database_url)
     with database.engine.connect() as connection:
-        context = MigrationContext.configure(connection, opts={"compare_type": True, "compare_server_default": True})
+        opts = {"compare_type": True, "compare_server_default": True, "include_name": is_ours}
+        context = MigrationContext.configure(connection, opts=opts)
         assert compare_metadata(context, METADATA) == []
     database.close()
 
@@ -46,4 +52,22 @@ def test_every_step_can_be_taken_back_and_taken_again(empty_database_url: str) -
 
     assert set(inspect(database.engine).get_table_names()) == {"alembic_version"}
     assert upgrade(database.engine) == steps
+    database.close()
+
+
+def test_the_queue_has_all_the_steps_of_the_version_that_is_installed() -> None:
+    own = sorted(path.name for path in Path(SchemaManager.get_migrations_path()).glob("*.sql"))
+    taken = import_module("newsletter.migrations.versions.0003_queue").UP_TO
+    assert own[-1].startswith(taken), "a step of ours must take those that are new"
+
+
+@pytest.mark.parametrize("empty_database_url", ["postgresql"], indirect=True)
+def test_nothing_of_the_queue_is_left_when_its_step_is_taken_back(empty_database_url: str) -> None:
+    database = open_database(empty_database_url)
+    upgrade(database.engine)
+    downgrade(database.engine, "0002")
+    with database.engine.connect() as connection:
+        for catalogue, name in (("pg_class", "relname"), ("pg_proc", "proname"), ("pg_type", "typname")):
+            left = connection.execute(text(f"SELECT {name} FROM {catalogue} WHERE {name} LIKE '%procrastinate%'"))
+            assert left.all() == []
     database.close()
