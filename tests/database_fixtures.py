@@ -12,6 +12,7 @@ import shutil
 import subprocess
 import tempfile
 from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -29,6 +30,13 @@ _numbers = itertools.count()
 @pytest.fixture(scope="session")
 def postgres_url() -> Iterator[str]:
     """The URL of a PostgreSQL server of this session, up to where a database is named."""
+    with running_postgres(fsync="off") as url:
+        yield url
+
+
+@contextmanager
+def running_postgres(*, fsync: str) -> Iterator[str]:
+    """A PostgreSQL server on a socket of its own: its URL, with {} where a database is named."""
     # Not in tmp_path: its folders are closed to nobody, and a socket's path may have 107 bytes.
     folder = Path(tempfile.mkdtemp(prefix="newsletter-pg-"))
     as_nobody: dict[str, Any] = {}
@@ -40,7 +48,7 @@ def postgres_url() -> Iterator[str]:
     initdb = [str(binaries / "initdb"), "-D", str(cluster), "-U", "newsletter", "-A", "trust", "-E", "UTF8", "-N"]
     subprocess.run(initdb, check=True, capture_output=True, cwd=folder, **as_nobody)
     server = subprocess.Popen(
-        [binaries / "postgres", "-D", cluster, "-k", folder, "-c", "listen_addresses=", "-c", "fsync=off"],
+        [binaries / "postgres", "-D", cluster, "-k", folder, "-c", "listen_addresses=", "-c", f"fsync={fsync}"],
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
         cwd=folder,
@@ -77,7 +85,7 @@ def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def postgres_template(postgres_url: str) -> str:
     """The name of a migrated, empty PostgreSQL database to copy."""
-    _create(postgres_url, "newsletter_template", "template0")
+    create_database(postgres_url, "newsletter_template", "template0")
     database = open_database(postgres_url.format("newsletter_template"))
     upgrade(database.engine)
     database.close()
@@ -91,7 +99,7 @@ def empty_database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
         return f"sqlite:///{tmp_path / 'empty.sqlite3'}"
     url: str = request.getfixturevalue("postgres_url")
     name = f"empty_{next(_numbers)}"
-    _create(url, name, "template0")
+    create_database(url, name, "template0")
     return url.format(name)
 
 
@@ -104,7 +112,7 @@ def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
         return f"sqlite:///{path}"
     url: str = request.getfixturevalue("postgres_url")
     name = f"test_{next(_numbers)}"
-    _create(url, name, request.getfixturevalue("postgres_template"))
+    create_database(url, name, request.getfixturevalue("postgres_template"))
     return url.format(name)
 
 
@@ -116,7 +124,8 @@ def database(database_url: str) -> Iterator[Database]:
     database.close()
 
 
-def _create(url: str, name: str, template: str) -> None:
+def create_database(url: str, name: str, template: str) -> None:
+    """Make a database on a server, as a copy of another."""
     server = open_database(url.format("postgres"))
     with server.engine.execution_options(isolation_level="AUTOCOMMIT").connect() as connection:
         connection.execute(text(f"CREATE DATABASE {name} TEMPLATE {template}"))
