@@ -191,6 +191,11 @@ class Settings(_Part):
         return self.machine.database_url or f"sqlite:///{self.workspace / 'var' / 'newsletter.sqlite3'}"
 
     @property
+    def instance_file(self) -> Path:
+        """Where the workspace keeps the id of its database."""
+        return self.workspace / "var" / "instance"
+
+    @property
     def mailbox(self) -> Path:
         """The folder of the local mailbox."""
         return self.workspace / "var" / "mailbox"

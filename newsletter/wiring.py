@@ -12,6 +12,7 @@ from newsletter.campaigns.model import Campaign, Mailing
 from newsletter.campaigns.reader import read_campaign
 from newsletter.campaigns.send_times import SendTime, read_send_time
 from newsletter.clock import Clock
+from newsletter.database.instance import keep_to_its_place, require_same_instance
 from newsletter.database.session import Database
 from newsletter.delivery.model import Limits, Rate
 from newsletter.delivery.worker import Worker
@@ -108,7 +109,13 @@ def require_public(settings: Settings) -> None:
 
 
 def make_worker(settings: Settings, database: Database, clock: Clock) -> Worker:
-    """What sends batches, named for this machine and this life of a process."""
+    """What sends batches, named for this machine and this life of a process.
+
+    Raises SendingLocked when the workspace belongs to another database. One that was copied is locked first.
+    """
+    with database.write() as session:
+        keep_to_its_place(session, clock.now())
+        require_same_instance(session, settings.instance_file)
     # In a container every process has the same number, life after life.
     name = f"{platform.node()}:{os.getpid()}:{secrets.token_hex(3)}"
     transport, tokens = make_transport(settings, clock), make_tokens(settings)

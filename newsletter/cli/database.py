@@ -1,12 +1,16 @@
-"""Commands for the database: upgrade, check."""
+"""Commands for the database: upgrade, check, backup, restore, unlock, move."""
 
 from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
 
 import typer
 
 from newsletter.cli.console import Json, load_settings, say, say_json
+from newsletter.cli.rows import As, opened, who_acts
 
-app = typer.Typer(no_args_is_help=True, help="The database: upgrade, check.")
+app = typer.Typer(no_args_is_help=True, help="The database: upgrade, check, backup, restore, unlock, move.")
 
 
 def register(parent: typer.Typer) -> None:
@@ -35,6 +39,7 @@ def upgrade(json: Json = False) -> None:
 def check(json: Json = False) -> None:
     """Look whether the database can be read, is up to date, and holds every edition as it was approved."""
     from newsletter import migrations
+    from newsletter.database.integrity import find_broken
     from newsletter.database.session import open_database
     from newsletter.editions.queries import find_damage, list_editions
     from newsletter.errors import Refused
@@ -46,6 +51,7 @@ def check(json: Json = False) -> None:
             faults.append(f"It lacks {len(steps)} steps. Run: newsletter database upgrade")
         else:
             with database.read() as session:
+                faults += find_broken(session)
                 for edition in list_editions(session):
                     faults += [f"{edition.id}: {damage}." for damage in find_damage(session, edition.serial)]
     finally:
@@ -56,4 +62,123 @@ def check(json: Json = False) -> None:
     if faults:
         raise Refused("\n".join(faults))
     if not json:
-        say(f"{kind}: up to date, and every edition is as it was approved.")
+        say(f"{kind}: whole and up to date, and every edition is as it was approved.")
+
+
+@app.command()
+def backup(
+    target: Annotated[Path, typer.Argument(metavar="FILE|DIR", help="A new file, or a folder that gets one.")],
+    json: Json = False,
+) -> None:
+    """Write everything in the database into one file, pictures too, while sends go on. Only you may read it."""
+    import platform
+
+    from newsletter.clock import SystemClock
+    from newsletter.database.backup import write_backup
+    from newsletter.database.heartbeat import BACKUP, record_heartbeat
+    from newsletter.database.session import open_database
+    from newsletter.migrations import pending
+
+    now = SystemClock().now()
+    file = target / f"newsletter-{now:%Y%m%dT%H%M%SZ}.jsonl.gz" if target.is_dir() else target
+    database = open_database(load_settings().database_url)
+    try:
+        # An older database can be kept as it is: that is what one does before an upgrade.
+        pending(database.engine)
+        contents = write_backup(database, file, now)
+        with database.write() as session:
+            record_heartbeat(session, part=BACKUP, worker=platform.node(), now=now)
+    finally:
+        database.close()
+    if json:
+        say_json({"file": file, "step": contents.step, "rows": contents.rows, "keys": _KEYS})
+        return
+    say(f"{file}: {sum(contents.rows.values())} rows in {len(contents.rows)} tables. It holds readers' addresses.")
+    say(f"Keep a copy elsewhere, and apart from it the keys from .env: {' and '.join(_KEYS)}.")
+    say("Without them, links in mails that were sent stop working, and erased people are not recognised.")
+
+
+_KEYS = ("NEWSLETTER_SECRET_KEY", "NEWSLETTER_SUPPRESSION_KEY")
+
+
+@app.command()
+def restore(
+    file: Annotated[Path, typer.Argument(help="A file that `database backup` wrote.")], json: Json = False
+) -> None:
+    """Put a backup into an empty database, and lock it: nothing is sent until a person unlocks it."""
+    from newsletter.clock import SystemClock
+    from newsletter.database.session import open_database
+    from newsletter.operations import restore as restoring
+
+    settings = load_settings()
+    database = open_database(settings.database_url)
+    try:
+        restored = restoring.restore(database, file, zone=settings.clinic.zone, now=SystemClock().now())
+    finally:
+        database.close()
+    contents, doubts = restored.contents, restored.doubts
+    if json:
+        say_json({"made_at": contents.made_at, "rows": contents.rows, "locked": True, **vars(doubts)})
+        return
+    say(f"Restored {sum(contents.rows.values())} rows as they were at {contents.made_at:%Y-%m-%d %H:%M} UTC.")
+    say(f"Nothing is sent yet. Held: {doubts.held} editions; paused: {doubts.paused} sends.")
+    if doubts.uncertain:
+        say(f"Of {doubts.uncertain} people nobody knows whether a mail went to them after the backup was made.")
+    say("Whoever left after the backup was made is not known as such: look at what the provider has, and tell it with:")
+    say("  newsletter subscribers unsubscribe ADDRESS")
+    say("When the old server is off for good: newsletter database unlock --as EMAIL")
+
+
+@app.command()
+def unlock(by: As = "", json: Json = False) -> None:
+    """Say that this server is the real one, after a restore or a copy: from now on it sends."""
+    from newsletter.clock import SystemClock
+    from newsletter.database import instance
+    from newsletter.staff.model import require
+    from newsletter.staff.roles import Act
+
+    settings = load_settings()
+    with opened(settings) as database, database.write() as session:
+        actor = who_acts(session, by, Act.STEER, by_name=True)
+        require(actor.person, Act.STEER)
+        named = instance.unlock(session, actor=actor, now=SystemClock().now())
+        instance.remember_instance(settings.instance_file, named)
+    if json:
+        say_json({"locked": False, "instance": named})
+    else:
+        say("This server sends from now on. See to it that no other does, and look: newsletter status")
+
+
+@app.command()
+def move(
+    url: Annotated[str, typer.Argument(metavar="URL", help="An empty one: postgresql://user@host/name.")],
+    by: As = "",
+    json: Json = False,
+) -> None:
+    """Move everything from SQLite to an empty PostgreSQL database; the old one never sends again."""
+    from newsletter.clock import SystemClock
+    from newsletter.database.session import open_database
+    from newsletter.errors import Refused
+    from newsletter.operations import move as moving
+    from newsletter.schedule.leader import leader_lock
+    from newsletter.staff.model import require
+    from newsletter.staff.roles import Act
+
+    with opened(load_settings()) as source:
+        with source.read() as session:
+            actor = who_acts(session, by, Act.STEER, by_name=True)
+            require(actor.person, Act.STEER)
+        alone = leader_lock(source)
+        if not alone.acquire():
+            raise Refused("The newsletter is running. End every one of its processes first, the web too.")
+        target = open_database(url)
+        try:
+            rows = moving.move(source, target, actor=actor, now=SystemClock().now())
+        finally:
+            target.close()
+            alone.release()
+    if json:
+        say_json({"rows": rows})
+    else:
+        say(f"Moved {sum(rows.values())} rows, counted on both sides. The old database is locked; keep it as it is.")
+        say("Now put the new address into .env as NEWSLETTER_DATABASE_URL, and start the newsletter.")

@@ -208,6 +208,7 @@ def status(
 ) -> None:
     """Show where editions stand: what waits for whom, what is scheduled, and how far a send is."""
     from newsletter.clock import in_clinic_time
+    from newsletter.database.instance import HOW_TO_UNLOCK, find_lock
     from newsletter.delivery.queries import find_trouble, get_progress, list_deliveries, list_uncertain
     from newsletter.editions.model import OPEN, EditionState
     from newsletter.editions.queries import get_edition, list_editions
@@ -217,6 +218,7 @@ def status(
         raise Refused("Name the edition whose people you want to see: newsletter status EDITION --people")
     settings = load_settings()
     with opened(settings) as database, database.read() as session:
+        locked = find_lock(session)
         if edition:
             rows = [get_edition(session, edition)]
         else:
@@ -231,6 +233,8 @@ def status(
         answer = [{**_as_json(row), "send": _progress_as_json(sends.get(row.id))} for row in rows]
         say_json([{**one, "people": deliveries} for one in answer] if people else answer)
         return
+    if locked:
+        say(f"Nothing is sent from this database: {locked}. {HOW_TO_UNLOCK}")
     for row in rows:
         say(_line(row, settings))
         if row.id in sends:

@@ -13,6 +13,9 @@ from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from newsletter.database.base import Base, Instant, insert_or_skip
 
+BACKUP = "backup"
+"""The part that was last at work when the last backup was made."""
+
 
 class Heartbeat(Base):
     """When a part of the product was last seen at work."""

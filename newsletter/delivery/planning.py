@@ -20,6 +20,7 @@ from sqlalchemy.orm import Session
 
 from newsletter.database.audit import Actor
 from newsletter.database.base import insert_or_skip
+from newsletter.database.instance import require_unlocked
 from newsletter.delivery import plan
 from newsletter.delivery.model import (
     BatchState,
@@ -52,8 +53,9 @@ def open_send(
     """Start the send of a due edition, or hold the edition when it is too late, expired or damaged.
 
     Gives the state that the edition moved to, or None when it was not due or another process was first.
-    `wait_until` is the end of the undo delay of a send that was begun by hand.
+    `wait_until` is the end of the undo delay of a send that was begun by hand. Raises SendingLocked.
     """
+    require_unlocked(session)
     if damage := find_damage(session, edition):
         row = session.get_one(Edition, edition)
         if row.state is not EditionState.SCHEDULED:

@@ -25,13 +25,14 @@ from sqlalchemy import (
 )
 
 from newsletter.database.base import table_of
+from newsletter.database.instance import Instance
 from newsletter.delivery.model import AttemptState, BatchState, DeliveryState, SendState
 from newsletter.delivery.tables import Attempt, Batch, Delivery, Send
 from newsletter.subscribers.audience import reason_never_to_mail
 from newsletter.subscribers.tables import Subscriber
 
 _send, _batch, _attempt, _delivery = table_of(Send), table_of(Batch), table_of(Attempt), table_of(Delivery)
-_subscriber = table_of(Subscriber)
+_subscriber, _instance = table_of(Subscriber), table_of(Instance)
 _EDITION: BindParameter[int] = bindparam("in_edition")
 _NUMBER: BindParameter[int] = bindparam("in_batch")
 _NOW: BindParameter[datetime] = bindparam("now")
@@ -59,10 +60,12 @@ _WHAT_MAY_GO = (
         _send.c.transport == bindparam("transport"),
         _batch.c.state == BatchState.PLANNED,
         or_(_batch.c.not_before.is_(None), _batch.c.not_before <= _NOW),
+        ~exists().where(_instance.c.locked != ""),
     )
     .with_for_update(of=_batch, skip_locked=True)
 )
 # Only of sends that began with this `transport`: what another one accepted, this one cannot know.
+# From a database that is locked there is none.
 
 FIND_NEXT_BATCH = _WHAT_MAY_GO.order_by(_send.c.opened_at, _batch.c.edition, _batch.c.number).limit(1)
 """The next batch that may be claimed, kept from other workers until the transaction ends; `now`, `transport`."""

@@ -15,6 +15,7 @@ from sqlalchemy import (
 from sqlalchemy.orm import Session
 
 from newsletter.database.audit import Actor, record
+from newsletter.database.instance import require_unlocked
 from newsletter.delivery import plan
 from newsletter.delivery.model import (
     SEND_MOVES,
@@ -122,6 +123,7 @@ def resume(
     When it has been paused for longer than `late_after`, it must be said that it goes on `although_late`.
     """
     require(actor.person, Act.STEER)
+    require_unlocked(session)
     send = get_send(session, edition)
     late = send.paused_at is not None and not plan.may_resume(send.paused_at, now, late_after)
     if send.state is SendState.PAUSED and late and not although_late:

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from sqlalchemy import Engine, inspect, text
+from sqlalchemy import Engine, inspect
+
+from newsletter.database.schema import read_step
+from newsletter.errors import Refused
 
 FOLDER = Path(__file__).parent
-VERSION_TABLE = "alembic_version"
 
 
 def list_steps() -> list[str]:
@@ -20,12 +22,20 @@ def list_steps() -> list[str]:
 
 
 def pending(engine: Engine) -> list[str]:
-    """The steps that a database has not taken yet, in order."""
+    """The steps that a database has not taken yet, in order; raises Refused when it has taken later ones."""
     with engine.execution_options(read=True).connect() as connection:
-        if not inspect(connection).has_table(VERSION_TABLE):
-            return list_steps()
-        done = connection.scalar(text(f"SELECT version_num FROM {VERSION_TABLE}")) or ""  # noqa: S608 - a constant
+        done = read_step(connection)
+    require_known(done)
     return [step for step in list_steps() if step > done]
+
+
+def require_known(step: str) -> None:
+    """Raise Refused when a database, or a backup, has taken steps that this program does not know."""
+    if step > list_steps()[-1]:
+        raise Refused(
+            f"The database is newer than this program: it has taken step {step}, and this program knows "
+            f"{list_steps()[-1]}. Nothing was changed. Use the newer version of the program."
+        )
 
 
 def is_empty(engine: Engine) -> bool:

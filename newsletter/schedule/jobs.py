@@ -16,6 +16,7 @@ from sqlalchemy.orm import Session
 
 from newsletter.database.audit import SCHEDULER
 from newsletter.database.heartbeat import find_dead_workers, forget_long_dead_workers, record_heartbeat
+from newsletter.database.instance import keep_to_its_place
 from newsletter.database.session import DatabaseUnusable
 from newsletter.delivery import batches, plan, planning, steering
 from newsletter.delivery.model import SendState
@@ -60,10 +61,11 @@ def keep_to_oneself(session: Session) -> None:
 def reconcile(worker: Worker, rules: Rules, announce: Announce = keep_to_oneself) -> list[datetime]:
     """Bring every row to where it should be by now: open what is due, plan it, free what is stuck.
 
-    Gives the instants at which something becomes due within the horizon.
+    Gives the instants at which something becomes due within the horizon; none while nothing may be sent from here.
     """
     now = worker.clock.now()
     with worker.database.write() as session:
+        locked = keep_to_its_place(session, now)
         record_heartbeat(session, part=PART, worker=worker.name, now=now)
         expire_approvals(session, actor=SCHEDULER, now=now)
         forget_long_dead_workers(session, WORKER_FORGOTTEN_AFTER)
@@ -77,8 +79,10 @@ def reconcile(worker: Worker, rules: Rules, announce: Announce = keep_to_oneself
             stale_after=rules.stale_after,
             dead=dead,
         )
-        if planning.begin_waiting(session, actor=SCHEDULER, now=now):
+        if not locked and planning.begin_waiting(session, actor=SCHEDULER, now=now):
             announce(session)
+    if locked:
+        return []
     open_due(worker, rules)
     plan_all(worker, rules, announce)
     finish_all(worker)

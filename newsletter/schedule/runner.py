@@ -13,6 +13,7 @@ from apscheduler.schedulers.background import BackgroundScheduler
 from sqlalchemy.exc import OperationalError
 
 from newsletter.clock import SystemClock
+from newsletter.database.schema import read_step
 from newsletter.database.session import Database, DatabaseUnusable
 from newsletter.delivery.worker import Worker
 from newsletter.schedule import jobs
@@ -48,6 +49,7 @@ class Runner:
         self._executor = executor or EmbeddedExecutor(worker, rules)
         self._period = period
         self._took_over = False
+        self._step = ""
         self._wakeups: set[datetime] = set()
         self._looking = threading.Lock()
         # None: however late a job runs, it runs; whether a send is too late is decided from its row.
@@ -86,7 +88,7 @@ class Runner:
 
     def _look_alone(self) -> None:
         try:
-            if not self._lead():
+            if self._is_outdated() or not self._lead():
                 return
             due = jobs.reconcile(self._worker, self._rules, self._executor.announce)
         except (OperationalError, DatabaseUnusable) as error:
@@ -103,6 +105,18 @@ class Runner:
         for time in new_wakeups(due, self._wakeups, now):
             self._wakeups.add(time)
             self._scheduler.add_job(self._look, "date", id=f"due {time.isoformat()}", run_date=time, max_instances=2)
+
+    def _is_outdated(self) -> bool:
+        # The tables may be changed under a running program; it would read and write what it does not know.
+        with self._worker.database.read() as session:
+            step = read_step(session.connection())
+        self._step = self._step or step
+        if step == self._step:
+            return False
+        _log.error("The database was upgraded to step %s. Start this program anew, in the same version.", step)
+        self._stopping.set()
+        self._wake_sender.set()
+        return True
 
     def _lead(self) -> bool:
         if not (self._lock.is_held() or self._lock.acquire()):
