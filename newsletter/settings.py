@@ -167,6 +167,13 @@ class Machine(_Part):
     tracking: Literal["none", "aggregate"] = Field(
         "none", description="none: nothing is counted. aggregate: clicks are counted for everybody together."
     )
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        "info", description="From which weight on what happens is told in the log, on standard error."
+    )
+    metrics_token: SecretStr = Field(
+        SecretStr(""),
+        description="A bearer token that lets another machine read /metrics; without one, only this machine may.",
+    )
 
 
 class _WorkspaceFile(_Part):

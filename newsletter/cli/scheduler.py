@@ -33,12 +33,14 @@ def scheduler(
     """
     from newsletter.clock import SystemClock
     from newsletter.errors import Refused
+    from newsletter.log import start_logging
     from newsletter.schedule.jobs import keep_what_is_loaded, run_until_idle
     from newsletter.schedule.leader import leader_lock
     from newsletter.schedule.runner import make_rules, make_runner
     from newsletter.wiring import make_worker
 
     settings = load_settings()
+    start_logging(settings.machine.log_level)
     with opened(settings) as database:
         if once:
             lock = leader_lock(database)
@@ -70,9 +72,11 @@ def worker(
     Told a second time it ends at once, and what was on its way is uncertain.
     """
     from newsletter.errors import Refused
+    from newsletter.log import start_logging
     from newsletter.schedule.queue_worker import make_queue_worker
 
     settings = load_settings()
+    start_logging(settings.machine.log_level)
     with opened(settings) as database:
         if database.is_sqlite:
             raise Refused(

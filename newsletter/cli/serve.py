@@ -30,9 +30,11 @@ def register(app: typer.Typer) -> None:
 def serve(host: Host = "127.0.0.1", port: Port = 8000) -> None:
     """Run all of it in one process: the web, the scheduler and the sender, with either database."""
     from newsletter.errors import Refused
+    from newsletter.log import start_logging
     from newsletter.schedule.runner import make_runner
 
     settings = load_settings()
+    start_logging(settings.machine.log_level)
     with opened(settings) as database:
         server = make_server(settings, database, host, port)
         runner = make_runner(settings, database)
@@ -60,7 +62,10 @@ def web(
     public: Annotated[bool, typer.Option("--public", help="Only the pages of readers, without the studio.")] = False,
 ) -> None:
     """Run the web alone; the scheduler is another process."""
+    from newsletter.log import start_logging
+
     settings = load_settings()
+    start_logging(settings.machine.log_level)
     with opened(settings) as database:
         run_web(settings, database, host, port, public_only=public)
 
@@ -92,7 +97,7 @@ def make_server(
         app,
         host=host,
         port=port,
-        log_level="warning",
+        log_config=None,
         access_log=False,
         server_header=False,
         proxy_headers=False,

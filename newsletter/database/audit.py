@@ -1,20 +1,32 @@
 """The audit: who did what, when, to which thing and on which hash. Rows are only ever added.
 
+Each line is told in the log too, when its transaction has been committed.
+
 No line holds an e-mail address: people are named by the number of their row, so that erasing a person leaves the
 audit as it is.
 """
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
-from sqlalchemy import JSON, Text, insert
+from sqlalchemy import JSON, Text, event, insert
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from newsletter.database.base import Base, Instant, Serial, table_of, words
+from newsletter.log import get_log
+from newsletter.log import without_addresses as without_addresses
+
+_log = get_log(__name__)
+
+_EVERY_BATCH = frozenset({"batch claimed", "batch in flight"})
+"""Steps that come for every batch and lead to another: told to those who look closely."""
+
+_WANTS_A_LOOK = frozenset({"batch uncertain", "send paused", "edition held", "sending locked"})
+
+_TO_TELL = "audit lines to tell"
 
 
 class Source(StrEnum):
@@ -67,13 +79,6 @@ class AuditLine(Base):
 # Inline, because nobody asks for the number of a line.
 _ADD_LINE = insert(table_of(AuditLine)).inline()
 
-_ADDRESS = re.compile(r"[^\s<>\"']+@[^\s<>\"']+")
-
-
-def without_addresses(text: str) -> str:
-    """A text with every e-mail address in it cut out; a provider's own words often name one."""
-    return _ADDRESS.sub("(address)", text)
-
 
 def record(
     session: Session,
@@ -86,6 +91,7 @@ def record(
     **details: str | int,
 ) -> None:
     """Add a line to the audit, in the transaction of what it tells; addresses in details are cut out."""
+    told = {k: without_addresses(v) if isinstance(v, str) else v for k, v in details.items()}
     session.execute(
         _ADD_LINE,
         {
@@ -95,6 +101,14 @@ def record(
             "action": action,
             "subject": subject,
             "content_hash": content_hash,
-            "details": {k: without_addresses(v) if isinstance(v, str) else v for k, v in details.items()},
+            "details": told,
         },
     )
+    session.info.setdefault(_TO_TELL, []).append((action, {**told, "subject": subject, "actor": actor.who}))
+
+
+@event.listens_for(Session, "after_commit")
+def _tell(session: Session) -> None:
+    for action, told in session.info.pop(_TO_TELL, ()):
+        tell = _log.debug if action in _EVERY_BATCH else _log.warning if action in _WANTS_A_LOOK else _log.info
+        tell(action, **told)

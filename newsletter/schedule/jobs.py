@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gc
-import logging
 import threading
 from collections.abc import Callable
 from contextlib import suppress
@@ -25,9 +24,10 @@ from newsletter.delivery.worker import Step, Worker, send_batch, send_next_batch
 from newsletter.editions.actions import expire_approvals, hold
 from newsletter.editions.queries import list_due, list_scheduled_times
 from newsletter.errors import Refused
+from newsletter.log import get_log
 from newsletter.schedule.due import HORIZON, WORKER_DEAD_AFTER, WORKER_FORGOTTEN_AFTER
 
-_log = logging.getLogger(__name__)
+_log = get_log(__name__)
 
 PART = "scheduler"
 
@@ -127,7 +127,7 @@ def open_due(worker: Worker, rules: Rules) -> None:
             raise
         except Exception as error:
             # One bad edition keeps no other from going.
-            _log.error("%s was not opened: %s", edition.id, type(error).__name__)
+            _log.error("edition not opened", edition=edition.id, error=type(error).__name__)
             with worker.database.write() as session, suppress(Refused):
                 reason = f"it could not be opened: {type(error).__name__}"
                 hold(session, edition.id, actor=SCHEDULER, now=worker.clock.now(), reason=reason)
@@ -157,7 +157,7 @@ def plan_all(worker: Worker, rules: Rules, announce: Announce = keep_to_oneself)
             raise
         except Exception as error:
             # It is tried again with every look, and keeps no other from going.
-            _log.error("the send of edition number %s was not planned: %s", edition, type(error).__name__)
+            _log.error("send not planned", edition=edition, error=type(error).__name__)
             with worker.database.write() as session:
                 planning.note_trouble(session, edition, f"it could not be planned: {type(error).__name__}")
 

@@ -15,15 +15,17 @@ from sqlalchemy.exc import OperationalError
 
 from newsletter.clock import SystemClock
 from newsletter.database.heartbeat import forget_worker, record_worker
+from newsletter.database.schema import SchemaWatch
 from newsletter.database.session import Database, DatabaseUnusable
 from newsletter.delivery.worker import Worker
+from newsletter.log import get_log
 from newsletter.schedule import jobs
 from newsletter.schedule.executors.procrastinate import QUEUE, TASK, make_queue
 from newsletter.schedule.runner import make_rules
 from newsletter.settings import Settings
 from newsletter.wiring import make_worker
 
-_log = logging.getLogger(__name__)
+_log = get_log(__name__)
 
 CONCURRENCY = 4
 """Batches that one worker sends at once."""
@@ -58,6 +60,7 @@ class QueueWorker:
         self._sender = jobs.Sender(worker, rules)
         self._concurrency = concurrency
         self._pace = pace or Pace()
+        self._schema = SchemaWatch()
         self._drained = threading.Event()
         self._began: threading.Event = threading.Event()
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -103,7 +106,7 @@ class QueueWorker:
             try:
                 await self._take()
             except (procrastinate.exceptions.ConnectorException, psycopg.Error) as error:
-                _log.warning("The database did not answer: %s", type(error.__cause__ or error).__name__)
+                _log.warning("database did not answer", error=type(error.__cause__ or error).__name__)
             await asyncio.sleep(self._pace.begin_again)
 
     async def _take(self) -> None:
@@ -128,14 +131,20 @@ class QueueWorker:
         try:
             self._sender.send(edition, number)
         except (OperationalError, DatabaseUnusable) as error:
-            _log.warning("The database did not answer: %s", type(error).__name__)
+            _log.warning("database did not answer", error=type(error).__name__)
         except Exception as error:
             # By its name alone: its words may hold an address.
-            _log.error("Batch %s/%s was not sent: %s", edition, number, type(error).__name__)
+            _log.error("batch not sent", batch=f"{edition}/{number}", error=type(error).__name__)
 
     def _beat_until_drained(self) -> None:
         while True:
             drained = self._drained.is_set()
+            with suppress(OperationalError, DatabaseUnusable):
+                if self._schema.has_changed(self._worker.database):
+                    # The end of this thread ends the process.
+                    _log.error("database was upgraded; start this worker anew, in the same version")
+                    self._worker.stopping.set()
+                    return
             with suppress(OperationalError, DatabaseUnusable), self._worker.database.write() as session:
                 if drained:
                     forget_worker(session, self._worker.name)

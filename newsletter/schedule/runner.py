@@ -5,7 +5,6 @@ Its store is in memory, and what it forgets the next look at the rows finds. Wha
 
 from __future__ import annotations
 
-import logging
 import threading
 from datetime import datetime, timedelta
 
@@ -13,9 +12,10 @@ from apscheduler.schedulers.background import BackgroundScheduler
 from sqlalchemy.exc import OperationalError
 
 from newsletter.clock import SystemClock
-from newsletter.database.schema import read_step
+from newsletter.database.schema import SchemaWatch
 from newsletter.database.session import Database, DatabaseUnusable
 from newsletter.delivery.worker import Worker
+from newsletter.log import get_log
 from newsletter.schedule import jobs
 from newsletter.schedule.due import PERIOD, new_wakeups
 from newsletter.schedule.executors.contract import Executor
@@ -25,7 +25,7 @@ from newsletter.schedule.leader import LeaderLock, leader_lock
 from newsletter.settings import Settings
 from newsletter.wiring import make_worker
 
-_log = logging.getLogger(__name__)
+_log = get_log(__name__)
 
 
 class Runner:
@@ -49,7 +49,8 @@ class Runner:
         self._executor = executor or EmbeddedExecutor(worker, rules)
         self._period = period
         self._took_over = False
-        self._step = ""
+        self._schema = SchemaWatch()
+        self._outdated = False
         self._wakeups: set[datetime] = set()
         self._looking = threading.Lock()
         # None: however late a job runs, it runs; whether a send is too late is decided from its row.
@@ -68,6 +69,7 @@ class Runner:
         )
         self._scheduler.start()
         self._executor.start()
+        _log.info("scheduler started", worker=self._worker.name)
 
     def stop(self) -> None:
         """End: nothing more is claimed, and a batch on its way is waited for and recorded."""
@@ -75,11 +77,12 @@ class Runner:
         self._scheduler.shutdown(wait=True)
         self._executor.stop()
         self._lock.release()
+        _log.info("scheduler ended", worker=self._worker.name)
 
     @property
     def is_alive(self) -> bool:
-        """Whether scheduler and executor run: a thread that has died does not tell."""
-        return bool(self._scheduler.running) and self._executor.is_alive
+        """Whether scheduler and executor run, on the tables that they began with: a thread that died does not tell."""
+        return bool(self._scheduler.running) and self._executor.is_alive and not self._outdated
 
     def _look(self) -> None:
         # The look of every period and that of a wake-up may come at the same moment.
@@ -93,11 +96,11 @@ class Runner:
             due = jobs.reconcile(self._worker, self._rules, self._executor.announce)
         except (OperationalError, DatabaseUnusable) as error:
             # The next look comes in a period; a database that restarts must not end the schedule.
-            _log.warning("The database did not answer: %s", type(error).__name__)
+            _log.warning("database did not answer", error=type(error).__name__)
             return
         except Exception as error:
             # What was found may be half done, and what is due can go all the same.
-            _log.error("A look at the rows failed: %s", type(error).__name__)
+            _log.error("look at the rows failed", error=type(error).__name__)
             due = []
         self._executor.send_what_may_go()
         now = self._worker.clock.now()
@@ -107,22 +110,22 @@ class Runner:
             self._scheduler.add_job(self._look, "date", id=f"due {time.isoformat()}", run_date=time, max_instances=2)
 
     def _is_outdated(self) -> bool:
-        # The tables may be changed under a running program; it would read and write what it does not know.
-        with self._worker.database.read() as session:
-            step = read_step(session.connection())
-        self._step = self._step or step
-        if step == self._step:
-            return False
-        _log.error("The database was upgraded to step %s. Start this program anew, in the same version.", step)
-        self._stopping.set()
-        self._wake_sender.set()
-        return True
+        if not self._outdated and self._schema.has_changed(self._worker.database):
+            _log.error("database was upgraded; start this program anew, in the same version")
+            self._outdated = True
+            self._worker.stopping.set()
+            self._executor.rest()
+        return self._outdated
 
     def _lead(self) -> bool:
         if not (self._lock.is_held() or self._lock.acquire()):
+            if self._took_over:
+                _log.warning("leader lost", worker=self._worker.name)
             self._took_over = False
             self._executor.rest()
             return False
+        if not self._took_over:
+            _log.info("leader taken", worker=self._worker.name)
         # Beside one SQLite file there is one sender, so what was under way belonged to a process that has ended.
         if not self._took_over and self._worker.database.is_sqlite:
             jobs.take_over(self._worker)

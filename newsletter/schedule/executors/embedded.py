@@ -5,7 +5,6 @@ A thread of its own, so that a long send delays neither the look at the rows nor
 
 from __future__ import annotations
 
-import logging
 import threading
 
 from sqlalchemy.exc import OperationalError
@@ -13,9 +12,10 @@ from sqlalchemy.orm import Session
 
 from newsletter.database.session import DatabaseUnusable
 from newsletter.delivery.worker import Worker
+from newsletter.log import get_log
 from newsletter.schedule import jobs
 
-_log = logging.getLogger(__name__)
+_log = get_log(__name__)
 
 GLANCE = 1.0
 """Seconds between two looks for batches that may go, such as those whose time to try again has come."""
@@ -67,10 +67,10 @@ class EmbeddedExecutor:
             try:
                 jobs.send_all(self._worker, self._must_rest, self._rules)
             except (OperationalError, DatabaseUnusable) as error:
-                _log.warning("The database did not answer: %s", type(error).__name__)
+                _log.warning("database did not answer", error=type(error).__name__)
             except Exception as error:
                 # By its name alone: its words may hold an address.
-                _log.error("A batch was not sent: %s", type(error).__name__)
+                _log.error("batch not sent", error=type(error).__name__)
 
     def _must_rest(self) -> bool:
         return self._worker.stopping.is_set() or not self._leads

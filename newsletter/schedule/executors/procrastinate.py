@@ -7,7 +7,6 @@ stand in the rows alone. So a job that runs twice does nothing the second time, 
 from __future__ import annotations
 
 import asyncio
-import logging
 from datetime import timedelta
 
 import procrastinate
@@ -22,9 +21,10 @@ from newsletter.database.session import POSTGRESQL_CONNECTION, Database, Databas
 from newsletter.delivery.model import BatchState, SendState
 from newsletter.delivery.tables import Batch, Send
 from newsletter.delivery.worker import Worker
+from newsletter.log import get_log
 from newsletter.schedule import jobs
 
-_log = logging.getLogger(__name__)
+_log = get_log(__name__)
 
 QUEUE = "send"
 TASK = "newsletter.send_batch"
@@ -106,7 +106,7 @@ class ProcrastinateExecutor:
             procrastinate.exceptions.ConnectorException,
             psycopg.Error,
         ) as error:
-            _log.warning("The database did not answer: %s", type(error).__name__)
+            _log.warning("database did not answer", error=type(error).__name__)
 
     def rest(self) -> None:
         """Nothing: the workers go on with what they have been told of."""
