@@ -37,8 +37,8 @@ class WirePolicy(EmailPolicy):
         return f"{name}: {', '.join(people)}{self.linesep}"
 
     def fold_binary(self, name: str, value: str) -> bytes:
-        """As `fold`, in bytes."""
-        return self.fold(name, value).encode("ascii")
+        """As `fold`, in bytes; ASCII, but for an address beyond it, which stands in UTF-8 (RFC 6532, 3.2)."""
+        return self.fold(name, value).encode("utf-8")
 
     def _encoded(self, name: str, words: str) -> str:
         return Header(words, "utf-8", 76, name).encode(linesep=self.linesep)

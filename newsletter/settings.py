@@ -9,12 +9,14 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
 from functools import cached_property
 from io import StringIO
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Literal
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 from zoneinfo import ZoneInfo
 
 from dotenv.parser import parse_stream
@@ -83,10 +85,70 @@ def _api_key(secret: SecretStr) -> SecretStr:
     return SecretStr(key)
 
 
+def _smtp_url(secret: SecretStr) -> SecretStr:
+    if secret.get_secret_value():
+        read_smtp_url(secret.get_secret_value())
+    return secret
+
+
 def _header_line(text: str) -> str:
     if not text.strip() or re.search(r"[\x00-\x1f\x7f\x85\u2028\u2029]", text):
         raise ValueError("is empty or has a line break. | Write it on one line.")
     return text.strip()
+
+
+class Security(StrEnum):
+    """How a connection to an SMTP server is kept from being read on the way."""
+
+    TLS = "tls"
+    """From the first byte (RFC 8314)."""
+    STARTTLS = "starttls"
+    """After a greeting in clear; without it nothing is sent (RFC 3207)."""
+    NONE = "none"
+    """It does not leave this machine."""
+
+
+@dataclass(frozen=True)
+class SmtpServer:
+    """Where mails are handed over, and who we are there; no user: without a log-in."""
+
+    host: str
+    port: int
+    security: Security
+    user: str = ""
+    password: str = field(default="", repr=False)
+
+
+def read_smtp_url(url: str) -> SmtpServer:
+    """The server that SMTP_URL names; raises ValueError whose words hold nothing of a password.
+
+    Ports: 465 with TLS (RFC 8314, 7.3), 587 with STARTTLS (RFC 6409, 3.1), 25 on this machine.
+    """
+    plain = url.strip()
+    try:
+        parts = urlsplit(plain)
+        host, port = parts.hostname or "", parts.port
+        user, password = (_decoded(part) for part in (parts.username or "", parts.password or ""))
+        form = re.fullmatch(r"smtps?://[!-~]+", plain) and re.fullmatch(r"[\w.-]+|[\da-f:.]+", host, re.ASCII)
+    except ValueError:
+        form = None
+    if not form or port == 0 or parts.path.strip("/") or parts.query or parts.fragment or bool(user) != bool(password):
+        raise ValueError(
+            "is not the address of an SMTP server. | Write it as smtps://user:password@mail.example.org, or as "
+            "smtp://localhost; in user and password, write @ as %40, / as %2F, # as %23, ? as %3F and % as %25."
+        )
+    if parts.scheme == "smtps":
+        return SmtpServer(host, port or 465, Security.TLS, user, password)
+    if is_loopback(host):
+        return SmtpServer(host, port or 25, Security.NONE, user, password)
+    return SmtpServer(host, port or 587, Security.STARTTLS, user, password)
+
+
+def _decoded(part: str) -> str:
+    """A part of a URL without its percent signs; raises ValueError for what the log-in of SMTP cannot carry."""
+    if re.search(r"%(?![0-9A-Fa-f]{2})", part) or not re.fullmatch(r"[ -~]*", plain := unquote(part, errors="strict")):
+        raise ValueError("a part of it cannot be read")
+    return plain
 
 
 Email = Annotated[str, AfterValidator(_email)]
@@ -163,7 +225,11 @@ class Machine(_Part):
         "https://api.sendgrid.com", description="SendGrid's API; for EU accounts https://api.eu.sendgrid.com."
     )
     sendgrid_webhook_public_key: str = Field("", description="Verifies what SendGrid tells about deliveries.")
-    smtp_url: SecretStr = Field(SecretStr(""), description="The SMTP server: smtps://user:password@mail.example.org.")
+    smtp_url: Annotated[SecretStr, AfterValidator(_smtp_url)] = Field(
+        SecretStr(""),
+        description="The SMTP server: smtps://user:password@mail.example.org, or smtp:// for one with STARTTLS "
+        "(without TLS on this machine only). In user and password, write signs such as @ and / as %40 and %2F.",
+    )
     tracking: Literal["none", "aggregate"] = Field(
         "none", description="none: nothing is counted. aggregate: clicks are counted for everybody together."
     )

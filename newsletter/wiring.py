@@ -22,10 +22,11 @@ from newsletter.preflight.runner import run_checks
 from newsletter.providers.contract import Transport
 from newsletter.providers.mailbox import MailboxTransport
 from newsletter.providers.sendgrid.transport import SendGridTransport
+from newsletter.providers.smtp.transport import SmtpTransport
 from newsletter.rendering.brand import read_brand
 from newsletter.rendering.email import render_email
 from newsletter.rendering.model import RenderedEmail
-from newsletter.settings import WORKSPACE_FILE, Settings, is_loopback, objection_to_base_url
+from newsletter.settings import WORKSPACE_FILE, Settings, is_loopback, objection_to_base_url, read_smtp_url
 from newsletter.subscribers.tokens import Tokens
 from newsletter.subscribers.topics import read_topics
 
@@ -89,12 +90,21 @@ def make_transport(settings: Settings, clock: Clock) -> Transport:
     if settings.machine.transport == "mailbox":
         return MailboxTransport(settings.mailbox)
     if settings.machine.transport == "smtp":
-        raise Refused("TRANSPORT=smtp cannot be used in this version. Set it to mailbox or sendgrid.")
+        return _smtp_transport(settings, clock)
     key = settings.machine.sendgrid_api_key.get_secret_value()
     if not key:
         raise Refused("TRANSPORT is sendgrid, but SENDGRID_API_KEY is not set. Put the account's key into .env.")
     require_public(settings)
     return SendGridTransport(key, settings.machine.sendgrid_host, clock)
+
+
+def _smtp_transport(settings: Settings, clock: Clock) -> SmtpTransport:
+    url = settings.machine.smtp_url.get_secret_value()
+    if not url:
+        raise Refused("TRANSPORT is smtp, but SMTP_URL is not set. Put the address of your mail server into .env.")
+    # A mail server on this machine hands mails on like any other.
+    _require_public_links(settings)
+    return SmtpTransport(read_smtp_url(url), clock)
 
 
 def require_public(settings: Settings) -> None:
@@ -104,6 +114,10 @@ def require_public(settings: Settings) -> None:
         return
     if host.scheme != "https":
         raise Refused("SENDGRID_HOST must begin with https://, or the key could be read on the way.")
+    _require_public_links(settings)
+
+
+def _require_public_links(settings: Settings) -> None:
     if objection := objection_to_base_url(settings.machine.base_url):
         raise Refused(f"Nothing is sent for real with BASE_URL={settings.machine.base_url}: {objection}")
 

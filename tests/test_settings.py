@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from newsletter.errors import SettingsFaults
-from newsletter.settings import read_settings
+from newsletter.settings import Security, SmtpServer, read_settings, read_smtp_url
 
 
 @pytest.mark.parametrize(
@@ -25,6 +25,14 @@ from newsletter.settings import read_settings
         ("SENDGRID_HOST", "https://[::1", "environment: NEWSLETTER_SENDGRID_HOST: `https://[::1` is not the address"),
         ("SENDGRID_API_KEY", "SG.two\nlines", "has a space, a line break or a letter that no key has"),
         ("SENDGRID_API_KEY", "SG.schlüssel", "has a space, a line break or a letter that no key has"),
+        ("SMTP_URL", "mail.example.org", "is not the address of an SMTP server"),
+        ("SMTP_URL", "http://mail.example.org", "is not the address of an SMTP server"),
+        ("SMTP_URL", "smtps://mail.example.org:99999", "is not the address of an SMTP server"),
+        ("SMTP_URL", "smtps://mail.example.org/inbox", "is not the address of an SMTP server"),
+        ("SMTP_URL", "smtps://clinic@mail.example.org", "is not the address of an SMTP server"),
+        ("SMTP_URL", "smtps://clinic:hunter2/@mail.example.org", "write @ as %40"),
+        ("SMTP_URL", "smtps://clinic:hunter%2@mail.example.org", "write @ as %40"),
+        ("SMTP_URL", "smtps://clinic:schl%C3%BCssel@mail.example.org", "is not the address of an SMTP server"),
         ("SECRET_KEY", "hunter2", "has a key of fewer than 32 characters"),
         ("SECRET_KEY", f"{'k' * 43},hunter2", "has a key of fewer than 32 characters"),
     ],
@@ -33,6 +41,26 @@ def test_a_variable_that_cannot_be_used_is_named(workspace: Path, name: str, val
     with pytest.raises(SettingsFaults) as refused:
         read_settings(workspace, {f"NEWSLETTER_{name}": value})
     assert words in str(refused.value)
+    assert "hunter2" not in str(refused.value), "no secret is told"
+
+
+@pytest.mark.parametrize(
+    ("url", "server"),
+    [
+        ("smtps://mail.example.org", SmtpServer("mail.example.org", 465, Security.TLS)),
+        ("smtp://mail.example.org", SmtpServer("mail.example.org", 587, Security.STARTTLS)),
+        ("smtp://10.0.0.5:25", SmtpServer("10.0.0.5", 25, Security.STARTTLS)),
+        ("smtp://localhost", SmtpServer("localhost", 25, Security.NONE)),
+        ("smtp://[::1]:1025", SmtpServer("::1", 1025, Security.NONE)),
+        (
+            "smtps://news%40clinic:a%2Fb%25c%3A@mail.example.org:2465",
+            SmtpServer("mail.example.org", 2465, Security.TLS, "news@clinic", "a/b%c:"),
+        ),
+    ],
+)
+def test_a_mail_server_is_read_from_its_url(url: str, server: SmtpServer) -> None:
+    assert read_smtp_url(url) == server
+    assert "a/b%c:" not in repr(read_smtp_url(url))
 
 
 @pytest.mark.parametrize(

@@ -224,7 +224,7 @@ def record_answer(
         )
         return True
     if not (newest and _accept_whole(session, flight, receipt)):
-        _settle_people(session, flight, receipt, outcome, now)
+        _settle_people(session, flight, receipt, outcome, batch.deferrals, now)
         _settle_batch(session, edition, number, outcome)
     _settle_send(session, edition, outcome, actor, now, brake)
     audit_batch(
@@ -265,23 +265,25 @@ def _accept_whole(session: Session, flight: Flight, receipt: Receipt) -> bool:
 
 
 def _settle_people(
-    session: Session, flight: Flight, receipt: Receipt, outcome: plan.Consequence, now: datetime
+    session: Session, flight: Flight, receipt: Receipt, outcome: plan.Consequence, deferrals: int, now: datetime
 ) -> None:
     edition, number = flight.claim.edition, flight.claim.batch
     apart: dict[tuple[DeliveryState | None, str], list[int]] = {}
     for name, answer in receipt.people.items():
         subscriber = read_delivery_id(name)[1]
-        apart.setdefault((plan.state_of_person(answer.outcome), answer.reason), []).append(subscriber)
+        apart.setdefault((plan.state_of_person(answer.outcome, deferrals), answer.reason), []).append(subscriber)
     # Who is uncertain because of another attempt was not in this one, and stays so whatever became of it.
     of_this_attempt = and_(Delivery.state == DeliveryState.UNCERTAIN, Delivery.attempt == flight.attempt)
     still = and_(in_batch(edition, number), or_(Delivery.state == DeliveryState.PLANNED, of_this_attempt))
+    later: list[int] = []
     for (state, reason), people in apart.items():
         if state is None:
-            if outcome.people is not None:
-                # They were not taken while the rest was: they go by themselves.
-                _cut_off(session, edition, number, people, again_at=receipt.not_before or now + plan.wait_after(0))
+            later.extend(people)
         else:
             set_people(session, and_(still, Delivery.subscriber.in_(people)), state, flight.attempt, reason)
+    if later:
+        again_at = now + plan.wait_after_deferral(deferrals)
+        _cut_off(session, flight, later, again_at=again_at, deferrals=deferrals + 1)
     if outcome.people is not None:
         named = {subscriber for people in apart.values() for subscriber in people}
         rest = and_(still, Delivery.subscriber.not_in(named)) if named else still
@@ -297,11 +299,12 @@ def _settle_people(
         ).all()
         # A batch whose people are partly settled keeps those alone; one that was too large keeps its first half.
         kept = 0 if settled_some else len(planned) // 2
-        _cut_off(session, edition, number, planned[kept:], again_at=outcome.again_at or now)
+        _cut_off(session, flight, planned[kept:], again_at=outcome.again_at or now, deferrals=deferrals)
 
 
-def _cut_off(session: Session, edition: int, number: int, people: Collection[int], *, again_at: datetime) -> None:
-    """Give some people of a batch, still planned, a batch of their own."""
+def _cut_off(session: Session, flight: Flight, people: Collection[int], *, again_at: datetime, deferrals: int) -> None:
+    """Give some people of an attempt, still planned, a batch of their own; what was answered to it tells why."""
+    edition, number = flight.claim.edition, flight.claim.batch
     new = session.scalar(
         update(Send)
         .where(Send.edition == edition)
@@ -319,6 +322,8 @@ def _cut_off(session: Session, edition: int, number: int, people: Collection[int
             state=BatchState.PLANNED,
             people=len(people),
             not_before=again_at,
+            deferrals=deferrals,
+            attempt=flight.attempt,
         )
     )
     session.execute(

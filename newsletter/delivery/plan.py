@@ -21,7 +21,11 @@ STALE_AFTER = timedelta(minutes=2)
 PATIENCE = timedelta(seconds=2)
 """How long after its commit an attempt may still begin: a worker that was frozen longer gives it up."""
 
+MOST_DEFERRALS = 12
+"""How often one person is tried again for a reason of their own, over about five hours, before it is for good."""
+
 _FIRST_WAIT, _LONGEST_WAIT = timedelta(seconds=2), timedelta(minutes=5)
+_FIRST_DEFERRAL, _LONGEST_DEFERRAL = timedelta(minutes=5), timedelta(minutes=30)
 
 
 @dataclass(frozen=True)
@@ -48,10 +52,14 @@ def consequence_of(receipt: Receipt, *, people: int, failures: int, now: datetim
 
     People with an answer of their own are set aside before; this is about the rest.
     """
-    named = any(answer.outcome is Outcome.REJECTED for answer in receipt.people.values())
+    apart = {answer.outcome for answer in receipt.people.values()}
+    named = Outcome.REJECTED in apart
     match receipt.outcome:
         case Outcome.ACCEPTED:
             return Consequence(AttemptState.ACCEPTED, BatchState.ACCEPTED, DeliveryState.HANDED_OVER, failed=False)
+        case Outcome.TRY_AGAIN if len(receipt.people) >= people:
+            # Each has an answer of their own: it is not the provider that fails.
+            return Consequence(AttemptState.NOT_SENT, BatchState.PLANNED, None, again_at=now, failed=False)
         case Outcome.TRY_AGAIN if receipt.not_before and not named:
             again = max(receipt.not_before, now)
             return Consequence(
@@ -59,7 +67,8 @@ def consequence_of(receipt: Receipt, *, people: int, failures: int, now: datetim
             )
         case Outcome.TRY_AGAIN:
             again = now if named else now + wait_after(failures)
-            return Consequence(AttemptState.NOT_SENT, BatchState.PLANNED, None, again_at=again)
+            stuck = Outcome.ACCEPTED not in apart
+            return Consequence(AttemptState.NOT_SENT, BatchState.PLANNED, None, again_at=again, failed=stuck)
         case Outcome.REJECTED if named:
             # Those who caused it are set aside; the rest goes without them at once.
             return Consequence(AttemptState.NOT_SENT, BatchState.PLANNED, None, again_at=now, failed=False)
@@ -88,8 +97,18 @@ def wait_after(failures: int) -> timedelta:
     return min(_FIRST_WAIT * (1 << min(failures, 10)), _LONGEST_WAIT)
 
 
-def state_of_person(outcome: Outcome) -> DeliveryState | None:
-    """What one person's own answer means for their delivery; None: it stays planned."""
+def wait_after_deferral(deferrals: int) -> timedelta:
+    """How long one person waits who was to be tried again so often before: 5 minutes, doubled, at most 30.
+
+    Mailboxes that put off who they do not know want some minutes (RFC 6647, 2.1).
+    """
+    return min(_FIRST_DEFERRAL * (1 << min(deferrals, 10)), _LONGEST_DEFERRAL)
+
+
+def state_of_person(outcome: Outcome, deferrals: int) -> DeliveryState | None:
+    """What one person's own answer means for their delivery; None: it stays planned, and goes later by itself."""
+    if outcome is Outcome.TRY_AGAIN and deferrals >= MOST_DEFERRALS:
+        return DeliveryState.REFUSED
     answers: Mapping[Outcome, DeliveryState] = {
         Outcome.ACCEPTED: DeliveryState.HANDED_OVER,
         Outcome.REJECTED: DeliveryState.REFUSED,

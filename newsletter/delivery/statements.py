@@ -129,7 +129,9 @@ COUNT_WHO_MAY_NOT = (
 ADD_ATTEMPT = insert(_attempt)
 
 LOCK_BATCH = (
-    select(_batch.c.state, _batch.c.attempt, _batch.c.failures).where(is_batch(_EDITION, _NUMBER)).with_for_update()
+    select(_batch.c.state, _batch.c.attempt, _batch.c.failures, _batch.c.deferrals)
+    .where(is_batch(_EDITION, _NUMBER))
+    .with_for_update()
 )
 
 HAND_OVER = (

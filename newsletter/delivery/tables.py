@@ -43,7 +43,8 @@ class Batch(Base):
     """Some people of a send, all of one variant, in one request to the provider.
 
     `people` is how many it has; the four counters say what became of them, the rest is still planned. `fence` grows
-    with each claim; `failures` counts its failing attempts. `attempt` is the newest one.
+    with each claim; `failures` counts its failing attempts. `attempt` is the newest one. `deferrals` counts how often
+    its people were to be tried again for reasons of their own.
     """
 
     __tablename__ = "batch"
@@ -63,6 +64,7 @@ class Batch(Base):
     lease_until: Mapped[datetime | None] = mapped_column(Instant)
     not_before: Mapped[datetime | None] = mapped_column(Instant)
     failures: Mapped[int] = mapped_column(default=0)
+    deferrals: Mapped[int] = mapped_column(default=0, server_default="0")
     attempt: Mapped[str | None] = mapped_column(Text)
 
 

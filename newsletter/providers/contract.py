@@ -65,7 +65,10 @@ class OutgoingBatch:
 
 @dataclass(frozen=True)
 class PersonalReceipt:
-    """What became of one person's mail, where it differs from the batch: accepted, try again, rejected, uncertain."""
+    """What became of one person's mail, where it differs from the batch: accepted, try again, rejected, uncertain.
+
+    TRY_AGAIN is about this person alone, such as a mailbox that is full or asks to come back later.
+    """
 
     outcome: Outcome
     reason: str = ""
@@ -77,7 +80,8 @@ class Receipt:
 
     `not_before` is the earliest instant for the next request, also when this one was accepted. `people` has, by
     delivery, those whose answer is another one: with ACCEPTED some may be rejected, uncertain or to be tried again;
-    with REJECTED or TRY_AGAIN, those who are named REJECTED caused it, and the rest may go without them.
+    with REJECTED or TRY_AGAIN, those who are named REJECTED caused it, and the rest may go without them. Who answers
+    for each person may be cut off in the middle: with TRY_AGAIN or ACCOUNT_TROUBLE some may be accepted or uncertain.
     """
 
     outcome: Outcome

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email import policy
@@ -18,8 +17,8 @@ from email.utils import parsedate_to_datetime
 from pathlib import Path
 
 from newsletter.errors import NotFound
-from newsletter.mail import OutgoingEmail, list_id, to_wire
-from newsletter.providers.contract import Outcome, OutgoingBatch, PersonalMail, Receipt
+from newsletter.providers.contract import Outcome, OutgoingBatch, Receipt
+from newsletter.providers.writing import write_mail
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,99}")
 
@@ -61,7 +60,7 @@ class MailboxTransport:
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             for person in batch.people:
-                _write(self.folder / f"{person.delivery}.eml", _one_mail(batch, person))
+                _write(self.folder / f"{person.delivery}.eml", write_mail(batch, person))
             _sync(self.folder)
         except OSError as error:
             return Receipt(Outcome.TRY_AGAIN, f"the mailbox cannot be written: {error.strerror}")
@@ -95,28 +94,6 @@ def read_mail(folder: Path, name: str) -> OpenedMail:
         _body(message, "html"),
         content,
     )
-
-
-def substitute(text: str, substitutions: Mapping[str, str]) -> str:
-    """A text with each tag replaced by its value, as every provider does it: plain and once."""
-    for tag, value in substitutions.items():
-        text = text.replace(tag, value)
-    return text
-
-
-def _one_mail(batch: OutgoingBatch, person: PersonalMail) -> bytes:
-    html = None if batch.html is None else substitute(batch.html, person.substitutions)
-    email = OutgoingEmail(
-        batch.sender,
-        person.recipient,
-        batch.reply_to,
-        batch.subject,
-        substitute(batch.text, person.substitutions),
-        html,
-        {**person.headers, "List-Id": list_id(batch.sender)},
-    )
-    domain = batch.sender.address.rpartition("@")[2]
-    return to_wire(email, date=batch.date, message_id=f"{person.delivery}@{domain}")
 
 
 def _write(path: Path, content: bytes) -> None:

@@ -1,4 +1,4 @@
-"""What every transport promises, asked of each: the mailbox, and SendGrid through its double."""
+"""What every transport promises, asked of each: the mailbox, SendGrid through its double, and an SMTP server."""
 
 from __future__ import annotations
 
@@ -13,7 +13,9 @@ from newsletter.clock import SystemClock
 from newsletter.providers.contract import Outcome, Transport
 from newsletter.providers.mailbox import MailboxTransport, OpenedMail, list_mails, read_mail
 from newsletter.providers.sendgrid.transport import SendGridTransport
+from newsletter.providers.smtp.transport import SmtpTransport
 from tests.providers.batches import make_batch
+from tests.providers.smtp.running import running_smtp
 from tests.sendgrid_double.running import running_double
 
 
@@ -32,10 +34,17 @@ class Carrier:
         return by_address
 
 
-@pytest.fixture(params=["mailbox", "sendgrid"])
+@pytest.fixture(params=["mailbox", "sendgrid", "smtp"])
 def carrier(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Carrier]:
     if request.param == "mailbox":
         yield Carrier(MailboxTransport(tmp_path / "mailbox"), tmp_path / "mailbox")
+        return
+    if request.param == "smtp":
+        with (
+            running_smtp(tmp_path / "kept") as smtp,
+            closing(SmtpTransport(smtp.address(), SystemClock())) as to_smtp,
+        ):
+            yield Carrier(to_smtp, smtp.record.folder)
         return
     with (
         running_double(tmp_path) as double,

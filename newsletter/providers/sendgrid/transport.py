@@ -8,16 +8,14 @@ from __future__ import annotations
 
 import http.client
 import select
-import socket
 import ssl
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
 from urllib.parse import urlsplit
 
 from newsletter.clock import Clock
 from newsletter.providers.contract import Outcome, OutgoingBatch, Receipt
+from newsletter.providers.deadline import ended_at
 from newsletter.providers.sendgrid.answer import read_answer
 from newsletter.providers.sendgrid.request import request_body
 
@@ -61,7 +59,8 @@ class SendGridTransport:
         if time.monotonic() > deadline - self._timeout / 3:
             self.close()
             return Receipt(Outcome.TRY_AGAIN, "connecting to SendGrid took too long to begin.")
-        with _ended_at(deadline, connection):
+        line = connection.sock
+        with ended_at(deadline, lambda: line):
             return self._exchange(connection, batch, body)
 
     def _exchange(self, connection: http.client.HTTPConnection, batch: OutgoingBatch, body: bytes) -> Receipt:
@@ -127,24 +126,6 @@ class SendGridTransport:
         fresh.sock.settimeout(self._timeout)
         self._kept.connection, self._kept.since = fresh, time.monotonic()
         return fresh
-
-
-@contextmanager
-def _ended_at(deadline: float, connection: http.client.HTTPConnection) -> Iterator[None]:
-    # A socket's own time-out begins anew with every byte that comes; this one does not.
-    line = connection.sock
-
-    def end() -> None:
-        with suppress(OSError):
-            line.shutdown(socket.SHUT_RDWR)
-
-    watchdog = threading.Timer(max(deadline - time.monotonic(), 0), end)
-    watchdog.daemon = True
-    watchdog.start()
-    try:
-        yield
-    finally:
-        watchdog.cancel()
 
 
 def _plain(error: Exception) -> str:

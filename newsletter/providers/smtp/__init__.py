@@ -1,0 +1,1 @@
+"""Everything we know of SMTP servers: how to hand mails over one by one, and what their replies mean."""
