@@ -224,6 +224,11 @@ class Machine(_Part):
     sendgrid_host: Annotated[str, AfterValidator(_base_url)] = Field(
         "https://api.sendgrid.com", description="SendGrid's API; for EU accounts https://api.eu.sendgrid.com."
     )
+    sendgrid_unsubscribe_group: Annotated[int, Field(ge=1)] | None = Field(
+        None,
+        description="The unsubscribe group that SendGrid keeps our unsubscribes in, by its number, for an account that "
+        "sends other mail too. Default: its list of all unsubscribes.",
+    )
     sendgrid_webhook_public_key: str = Field("", description="Verifies what SendGrid tells about deliveries.")
     smtp_url: Annotated[SecretStr, AfterValidator(_smtp_url)] = Field(
         SecretStr(""),

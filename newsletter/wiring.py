@@ -12,6 +12,7 @@ from newsletter.campaigns.model import Campaign, Mailing
 from newsletter.campaigns.reader import read_campaign
 from newsletter.campaigns.send_times import SendTime, read_send_time
 from newsletter.clock import Clock
+from newsletter.database.audit import SCHEDULER, Actor
 from newsletter.database.instance import keep_to_its_place, require_same_instance
 from newsletter.database.session import Database
 from newsletter.delivery.model import Limits, Rate
@@ -21,6 +22,7 @@ from newsletter.preflight.model import Draft, Report
 from newsletter.preflight.runner import run_checks
 from newsletter.providers.contract import Transport
 from newsletter.providers.mailbox import MailboxTransport
+from newsletter.providers.sendgrid.suppressions import SendGridLists
 from newsletter.providers.sendgrid.transport import SendGridTransport
 from newsletter.providers.smtp.transport import SmtpTransport
 from newsletter.rendering.brand import read_brand
@@ -29,6 +31,7 @@ from newsletter.rendering.model import RenderedEmail
 from newsletter.settings import WORKSPACE_FILE, Settings, is_loopback, objection_to_base_url, read_smtp_url
 from newsletter.subscribers.tokens import Tokens
 from newsletter.subscribers.topics import read_topics
+from newsletter.suppression_lists.sync import Sync
 
 
 def read_named_campaign(settings: Settings, name: str) -> Campaign:
@@ -91,11 +94,30 @@ def make_transport(settings: Settings, clock: Clock) -> Transport:
         return MailboxTransport(settings.mailbox)
     if settings.machine.transport == "smtp":
         return _smtp_transport(settings, clock)
+    return SendGridTransport(_sendgrid_key(settings), settings.machine.sendgrid_host, clock)
+
+
+def make_sync(settings: Settings, database: Database, clock: Clock, *, actor: Actor = SCHEDULER) -> Sync | None:
+    """What keeps SendGrid's lists and ours alike; None with another transport. Raises Refused as `make_transport`."""
+    if settings.machine.transport != "sendgrid":
+        return None
+    return Sync(
+        database,
+        SendGridLists(_sendgrid_key(settings), settings.machine.sendgrid_host, clock),
+        clock,
+        settings.clinic.zone,
+        suppression_key(settings),
+        settings.machine.sendgrid_unsubscribe_group,
+        actor,
+    )
+
+
+def _sendgrid_key(settings: Settings) -> str:
     key = settings.machine.sendgrid_api_key.get_secret_value()
     if not key:
         raise Refused("TRANSPORT is sendgrid, but SENDGRID_API_KEY is not set. Put the account's key into .env.")
     require_public(settings)
-    return SendGridTransport(key, settings.machine.sendgrid_host, clock)
+    return key
 
 
 def _smtp_transport(settings: Settings, clock: Clock) -> SmtpTransport:

@@ -1,4 +1,4 @@
-"""Commands for readers: subscribers add, import, list, show, unsubscribe, suppress."""
+"""Commands for readers: subscribers add, import, list, show, unsubscribe, suppress, sync."""
 
 from __future__ import annotations
 
@@ -233,6 +233,46 @@ def suppress(
         say_json({"suppressed": added})
     else:
         say(f"{checked} is never mailed again." if added else f"{checked} was suppressed already; nothing was changed.")
+
+
+@app.command()
+def sync(json: Json = False) -> None:
+    """Compare SendGrid's suppression lists with ours, now: take over theirs, and tell it who left here.
+
+    The scheduler does this by itself, every night and whenever somebody has left.
+    """
+    from newsletter.clock import SystemClock
+    from newsletter.database.audit import SHELL
+    from newsletter.errors import Refused
+    from newsletter.providers.sendgrid.lists import ListName
+    from newsletter.suppression_lists.queries import get_standing
+    from newsletter.wiring import make_sync
+
+    settings = load_settings()
+    with opened(settings) as database:
+        work = make_sync(settings, database, SystemClock(), actor=SHELL)
+        if work is None:
+            raise Refused("There are no lists to compare: TRANSPORT is not sendgrid.")
+        pulled = [work.pull(name) for name in ListName]
+        pushed = work.push(all_waiting=True)
+        with database.read() as session:
+            standing = get_standing(session)
+    trouble = [one.trouble for one in pulled if one.trouble]
+    if standing.waiting:
+        trouble.append(standing.waiting_because)
+    if json:
+        lists = {one.name.value: {"new": one.new, "unknown": one.unknown, "trouble": one.trouble} for one in pulled}
+        told = {"added": pushed.added, "removed": pushed.removed, "waiting": standing.waiting}
+        say_json({"lists": lists, **told, "waiting_because": standing.waiting_because})
+    else:
+        for one in pulled:
+            name = one.name.value.replace("_", " ").capitalize()
+            say(f"{name}: {one.new} new; {one.unknown} are nobody here.")
+        say(f"Told to SendGrid: {pushed.added} who left, {pushed.removed} who came back. Waiting: {standing.waiting}.")
+        for line in dict.fromkeys(trouble):
+            say(f"Not all of it was done: {line} It is tried again by itself.")
+    if trouble:
+        raise typer.Exit(1)
 
 
 def _as_json(row: Subscriber) -> dict[str, object]:

@@ -8,8 +8,9 @@ from newsletter.delivery import tables as delivery
 from newsletter.editions import tables as editions
 from newsletter.staff import tables as staff
 from newsletter.subscribers import tables as subscribers
+from newsletter.suppression_lists import tables as suppression_lists
 
-MODULES = (audit, heartbeat, instance, delivery, editions, staff, subscribers)
+MODULES = (audit, heartbeat, instance, delivery, editions, staff, subscribers, suppression_lists)
 """The modules that declare tables."""
 
 METADATA = Base.metadata

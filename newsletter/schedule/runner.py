@@ -23,7 +23,8 @@ from newsletter.schedule.executors.embedded import EmbeddedExecutor
 from newsletter.schedule.executors.procrastinate import ProcrastinateExecutor
 from newsletter.schedule.leader import LeaderLock, leader_lock
 from newsletter.settings import Settings
-from newsletter.wiring import make_worker
+from newsletter.suppression_lists.sync import LOOK_EVERY, Sync
+from newsletter.wiring import make_sync, make_worker
 
 _log = get_log(__name__)
 
@@ -31,7 +32,8 @@ _log = get_log(__name__)
 class Runner:
     """Schedules, and has batches sent, while it is the leader; `start` and `stop` may each be called once.
 
-    Without another executor its own process sends. `period` is how often it looks at the rows.
+    Without another executor its own process sends. `period` is how often it looks at the rows. With a sync, SendGrid's
+    suppression lists and ours are kept alike.
     """
 
     def __init__(
@@ -42,15 +44,18 @@ class Runner:
         *,
         executor: Executor | None = None,
         period: timedelta = PERIOD,
+        sync: Sync | None = None,
     ) -> None:
         self._worker = worker
         self._rules = rules
+        self._sync = sync
         self._lock = lock or leader_lock(worker.database)
         self._executor = executor or EmbeddedExecutor(worker, rules)
         self._period = period
         self._took_over = False
         self._schema = SchemaWatch()
         self._outdated = False
+        self._stopping = threading.Event()
         self._wakeups: set[datetime] = set()
         self._looking = threading.Lock()
         # None: however late a job runs, it runs; whether a send is too late is decided from its row.
@@ -67,12 +72,22 @@ class Runner:
             seconds=self._period.total_seconds(),
             next_run_time=self._worker.clock.now(),
         )
+        if self._sync is not None:
+            self._scheduler.add_job(
+                self._look_at_lists,
+                "interval",
+                id="suppression lists",
+                seconds=LOOK_EVERY.total_seconds(),
+                # By then it is known whether this process leads.
+                next_run_time=self._worker.clock.now() + self._period,
+            )
         self._scheduler.start()
         self._executor.start()
         _log.info("scheduler started", worker=self._worker.name)
 
     def stop(self) -> None:
         """End: nothing more is claimed, and a batch on its way is waited for and recorded."""
+        self._stopping.set()
         self._executor.rest()
         self._scheduler.shutdown(wait=True)
         self._executor.stop()
@@ -117,6 +132,17 @@ class Runner:
             self._executor.rest()
         return self._outdated
 
+    def _look_at_lists(self) -> None:
+        if self._sync is None or self._outdated or not self._took_over:
+            return
+        try:
+            self._sync.look(self._stopping.is_set)
+        except (OperationalError, DatabaseUnusable) as error:
+            _log.warning("database did not answer", error=type(error).__name__)
+        except Exception as error:
+            # By its name alone: its words may hold an address.
+            _log.error("suppression lists were not compared", error=type(error).__name__)
+
     def _lead(self) -> bool:
         if not (self._lock.is_held() or self._lock.acquire()):
             if self._took_over:
@@ -145,7 +171,11 @@ def make_rules(settings: Settings) -> jobs.Rules:
 
 def make_runner(settings: Settings, database: Database, *, with_workers: bool = False) -> Runner:
     """A runner for a workspace, not started yet; `with_workers` have batches sent, where the database has a queue."""
-    worker, rules = make_worker(settings, database, SystemClock()), make_rules(settings)
-    if with_workers and not database.is_sqlite:
-        return Runner(worker, rules, executor=ProcrastinateExecutor(worker, rules))
-    return Runner(worker, rules)
+    clock = SystemClock()
+    worker, rules, sync = (
+        make_worker(settings, database, clock),
+        make_rules(settings),
+        make_sync(settings, database, clock),
+    )
+    executor = ProcrastinateExecutor(worker, rules) if with_workers and not database.is_sqlite else None
+    return Runner(worker, rules, executor=executor, sync=sync)

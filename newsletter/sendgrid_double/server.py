@@ -1,7 +1,10 @@
-"""The double as a web server on this machine: SendGrid's `POST /v3/mail/send`, and `/double/…` to direct it.
+"""The double as a web server on this machine: SendGrid's `POST /v3/mail/send` and its suppression lists, and
+`/double/…` to direct it.
 
-`POST /double/faults` takes {"faults": ["503*2", "cut-after@0.1"], "seed": 1} in place of what was set before;
-`GET /double/requests` says what was accepted; `POST /double/reset` forgets both. These answer to this machine only.
+`POST /double/faults` takes {"faults": ["503*2", "cut-after@0.1"], "seed": 1} in place of what was set before, and with
+"of": "suppressions" for requests about the lists alone. `GET /double/requests` says what was accepted;
+`POST /double/suppressions` fills the lists, and `GET` shows them; `POST /double/reset` forgets all of it. These answer
+to this machine only.
 """
 
 from __future__ import annotations
@@ -32,6 +35,7 @@ from newsletter.sendgrid_double.faults import NONE, Fault, Faults, Kind, read_fa
 from newsletter.sendgrid_double.letters import write_letters
 from newsletter.sendgrid_double.record import Record, Recorded
 from newsletter.sendgrid_double.rules import TOO_LARGE, Error, Verdict, error_body, judge
+from newsletter.sendgrid_double.suppressions import LISTS, Lists, Said
 
 LOOPBACK = "127.0.0.1"
 IDLE = 75
@@ -81,6 +85,8 @@ class Double:
         self.options = options
         self.faults = faults
         self.clock = clock
+        self.lists = Lists()
+        self.list_faults = Faults()
         self.counts = Counts()
         self.accepted: list[Recorded] = []
         self._record = Record(options.record) if options.record else None
@@ -113,9 +119,34 @@ class Double:
             await asyncio.sleep(fault.number)
         return await self._take(body, request.headers.get("content-type", ""), fault)
 
+    async def ask_lists(self, request: Request, act: Callable[[Request, bytes], Said]) -> Response | None:
+        """Answer one request about suppression lists; None when the line is to be cut, or is gone already."""
+        try:
+            body = await _read(request)
+        except ClientDisconnect:
+            return None
+        if not self._has_key(request):
+            return _answer(Verdict(401, (_BAD_KEY,)))
+        fault = self.list_faults.next()
+        if fault.kind in (Kind.CUT_EARLY, Kind.CUT_BEFORE):
+            return None
+        if refusal := self._refusal(fault):
+            return _answer(refusal, self._headers(fault))
+        if fault.kind is Kind.SLOW_BEFORE:
+            await asyncio.sleep(fault.number)
+        said = act(request, body)
+        if fault.kind is Kind.CUT_AFTER:
+            return None
+        if fault.kind is Kind.SLOW_AFTER:
+            await asyncio.sleep(fault.number)
+        after = _AFTER.get(fault.kind)
+        return _answer(after) if after else Response(said.body, said.status, media_type="application/json")
+
     def reset(self) -> None:
-        """Forget the failures to come and what was accepted; the record and the mails stay."""
+        """Forget the failures to come, the lists and what was accepted; the record and the mails stay."""
         self.faults = Faults()
+        self.list_faults = Faults()
+        self.lists = Lists()
         self.counts = Counts()
         self.accepted = []
 
@@ -189,13 +220,7 @@ def create_app(double: Double) -> Starlette:
     """The application that answers for a double."""
 
     async def send(request: Request) -> Response:
-        answer = await double.send(request)
-        if answer is None:
-            request.state.cut_line()
-            await _until_gone(request)
-            # Nobody is there to read it.
-            answer = Response(status_code=500)
-        return answer
+        return await _or_cut(request, await double.send(request))
 
     async def requests(request: Request) -> Response:
         counts = double.counts
@@ -208,21 +233,32 @@ def create_app(double: Double) -> Starlette:
     async def faults(request: Request) -> Response:
         try:
             wanted = orjson.loads(await request.body())
-            double.faults = Faults([read_fault(str(spec)) for spec in wanted["faults"]], int(wanted.get("seed", 0)))
+            set_to = Faults([read_fault(str(spec)) for spec in wanted["faults"]], int(wanted.get("seed", 0)))
+            of_lists = wanted.get("of", "") == "suppressions"
         except (ValueError, KeyError, TypeError, AttributeError):
             example = b'{"faults": ["503*2", "cut-after@0.1"], "seed": 1}'
             return Response(error_body(Error(f"Write {example.decode()}.")), 400, media_type="application/json")
         except Refused as error:
             return Response(error_body(Error(str(error))), 400, media_type="application/json")
+        if of_lists:
+            double.list_faults = set_to
+        else:
+            double.faults = set_to
         return _json({"faults": wanted["faults"]})
 
     async def reset(request: Request) -> Response:
         double.reset()
         return _json({"reset": True})
 
+    async def fill(request: Request) -> Response:
+        said = double.lists.fill(await request.body()) if request.method == "POST" else double.lists.show()
+        return Response(said.body, said.status, media_type="application/json")
+
     return Starlette(
         routes=[
             Route("/v3/mail/send", send, methods=["POST"]),
+            *_list_routes(double),
+            Route("/double/suppressions", _local(fill), methods=["GET", "POST"]),
             Route("/double/requests", _local(requests), methods=["GET"]),
             Route("/double/faults", _local(faults), methods=["POST"]),
             Route("/double/reset", _local(reset), methods=["POST"]),
@@ -233,6 +269,39 @@ def create_app(double: Double) -> Starlette:
             500: _failed(500, "Internal Server Error"),
         },
     )
+
+
+def _list_routes(double: Double) -> list[Route]:
+    def route(path: str, method: str, act: Callable[[Request, bytes], Said]) -> Route:
+        async def answer(request: Request) -> Response:
+            return await _or_cut(request, await double.ask_lists(request, act))
+
+        return Route(path, answer, methods=[method])
+
+    def group_of(request: Request) -> int | None:
+        return request.path_params.get("group")
+
+    def add(request: Request, body: bytes) -> Said:
+        return double.lists.add(body, int(double.clock.now().timestamp()), group_of(request))
+
+    def remove(request: Request, body: bytes) -> Said:
+        return double.lists.remove(request.path_params["email"], group_of(request))
+
+    def page_of(name: str) -> Callable[[Request, bytes], Said]:
+        return lambda request, body: double.lists.page(name, request.query_params)
+
+    one_group = "/v3/asm/groups/{group:int}"
+    return [
+        *(route(f"/v3/suppression/{name}", "GET", page_of(name)) for name in LISTS),
+        route("/v3/asm/suppressions/global", "POST", add),
+        route(
+            "/v3/asm/suppressions/global/{email:path}", "GET", lambda r, _: double.lists.find(r.path_params["email"])
+        ),
+        route("/v3/asm/suppressions/global/{email:path}", "DELETE", remove),
+        route(one_group, "GET", lambda r, _: double.lists.group(r.path_params["group"])),
+        route(f"{one_group}/suppressions", "POST", add),
+        route(f"{one_group}/suppressions/{{email:path}}", "DELETE", remove),
+    ]
 
 
 def listen(port: int) -> socket.socket:
@@ -285,6 +354,15 @@ async def _read(request: Request) -> bytes:
             chunks.append(chunk)
         size += len(chunk)
     return b"".join(chunks)
+
+
+async def _or_cut(request: Request, answer: Response | None) -> Response:
+    if answer is not None:
+        return answer
+    request.state.cut_line()
+    await _until_gone(request)
+    # Nobody is there to read it.
+    return Response(status_code=500)
 
 
 async def _until_gone(request: Request) -> None:

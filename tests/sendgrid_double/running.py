@@ -43,6 +43,23 @@ class RunningDouble:
         """Play these failures from now on, instead of those before; none: all goes well."""
         self._ask("POST", "/double/faults", {"faults": specs, "seed": seed})
 
+    def fail_lists(self, *specs: str, seed: int = 0) -> None:
+        """As `fail`, for requests about suppression lists."""
+        self._ask("POST", "/double/faults", {"faults": specs, "seed": seed, "of": "suppressions"})
+
+    def list_addresses(self, **lists: Any) -> None:
+        """Put entries on its lists, such as bounces=[("ann@example.org", created)], and add groups=[7]."""
+        filling = {
+            name: entries if name == "groups" else [{"email": email, "created": int(at)} for email, at in entries]
+            for name, entries in lists.items()
+        }
+        self._ask("POST", "/double/suppressions", filling)
+
+    def listed(self) -> dict[str, Any]:
+        """All that is on its lists."""
+        found: dict[str, Any] = self._ask("GET", "/double/suppressions")
+        return found
+
     def accepted(self) -> dict[str, Any]:
         """What it accepted since its start or the last reset."""
         found: dict[str, Any] = self._ask("GET", "/double/requests")
