@@ -57,9 +57,13 @@ def list_recipients(session: Session, edition: int, batch: int) -> list[Recipien
 
 def list_uncertain(session: Session, edition: str) -> Sequence[tuple[Attempt, int]]:
     """The attempts of a send without an answer, oldest first, each with how many are uncertain because of it."""
+    send = get_send(session, edition)
+    # Mostly there are none, and the batches know that without a look at everybody in the send.
+    if not session.scalar(select(exists().where(Batch.edition == send.edition, Batch.uncertain > 0))):
+        return []
     in_doubt = (
         select(Delivery.attempt, func.count().label("people"))
-        .where(Delivery.edition == get_send(session, edition).edition, Delivery.state == DeliveryState.UNCERTAIN)
+        .where(Delivery.edition == send.edition, Delivery.state == DeliveryState.UNCERTAIN)
         .group_by(Delivery.attempt)
         .subquery()
     )
@@ -120,7 +124,12 @@ def get_progress(session: Session, edition: str) -> Progress:
     people, handed_over, refused, left_out, uncertain = map(int, sums)
     reasons = session.execute(
         select(Delivery.reason, func.count())
-        .where(Delivery.edition == send.edition, Delivery.state == DeliveryState.LEFT_OUT)
+        .where(
+            Delivery.edition == send.edition,
+            Delivery.state == DeliveryState.LEFT_OUT,
+            # Whoever is left out has one; said here, it lets the database take the index of reasons.
+            Delivery.reason.is_not(None),
+        )
         .group_by(Delivery.reason)
         .order_by(Delivery.reason)
     )
