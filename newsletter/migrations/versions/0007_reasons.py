@@ -1,6 +1,6 @@
 """An index of the reasons of those left out, so that how far a send is costs no look at everybody in it.
 
-Step 0006, after 0005.
+Step 0007, after 0006.
 """
 
 from __future__ import annotations
@@ -8,8 +8,8 @@ from __future__ import annotations
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0006"
-down_revision = "0005"
+revision = "0007"
+down_revision = "0006"
 branch_labels = None
 depends_on = None
 
