@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import re
+from base64 import b64decode
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -89,6 +90,24 @@ def _smtp_url(secret: SecretStr) -> SecretStr:
     if secret.get_secret_value():
         read_smtp_url(secret.get_secret_value())
     return secret
+
+
+_P256 = bytes.fromhex("3059301306072a8648ce3d020106082a8648ce3d03010703420004")
+"""How the bytes of every public key on the curve P-256 begin (RFC 5480); 64 bytes follow."""
+
+
+def _webhook_key(text: str) -> str:
+    # Copied from a file, it may have the lines of PEM around it.
+    plain = re.sub(r"-----[A-Z ]+-----|\s", "", text)
+    try:
+        key = b64decode(plain, validate=True)
+    except ValueError:
+        key = b""
+    if plain and not (len(key) == len(_P256) + 64 and key.startswith(_P256)):
+        raise ValueError(
+            "is not the public key of a webhook. | Copy the verification key that SendGrid shows for its webhook."
+        )
+    return plain
 
 
 def _header_line(text: str) -> str:
@@ -200,6 +219,13 @@ class Sending(_Part):
     brake_after: Annotated[int, Field(ge=1, le=100)] = Field(
         5, description="After so many failing attempts in a row a send is paused, and staff are told."
     )
+    soft_bounces: int = Field(
+        3, ge=2, le=20, description="After so many soft bounces, and nothing delivered between, an address is given up."
+    )
+    soft_bounce_days: int = Field(30, ge=1, le=365, description="The days within which soft bounces are counted.")
+    event_days: int = Field(
+        30, ge=2, le=365, description="After so many days, what the provider posted is deleted as it came."
+    )
 
 
 class Machine(_Part):
@@ -229,7 +255,9 @@ class Machine(_Part):
         description="The unsubscribe group that SendGrid keeps our unsubscribes in, by its number, for an account that "
         "sends other mail too. Default: its list of all unsubscribes.",
     )
-    sendgrid_webhook_public_key: str = Field("", description="Verifies what SendGrid tells about deliveries.")
+    sendgrid_webhook_public_key: Annotated[str, AfterValidator(_webhook_key)] = Field(
+        "", description="Verifies what SendGrid tells about deliveries: the verification key of its Event Webhook."
+    )
     smtp_url: Annotated[SecretStr, AfterValidator(_smtp_url)] = Field(
         SecretStr(""),
         description="The SMTP server: smtps://user:password@mail.example.org, or smtp:// for one with STARTTLS "

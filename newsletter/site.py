@@ -13,6 +13,7 @@ from starlette.responses import HTMLResponse
 
 from newsletter.clock import Clock, SystemClock
 from newsletter.database.session import Database
+from newsletter.providers.sendgrid.signature import PublicKey, read_public_key
 from newsletter.rendering.brand import Brand, read_brand
 from newsletter.settings import Settings
 from newsletter.subscribers.tokens import Tokens
@@ -44,11 +45,21 @@ class Site:
     patience: float = 15.0
     """Seconds after which nobody who leaves is tried again; one try waits 10 s for a database that is held, and
     mailbox providers wait 30 s."""
+    webhook_key: PublicKey | None = None
+    """Verifies what SendGrid posts; without it nothing is taken."""
 
 
 def make_site(settings: Settings, database: Database) -> Site:
-    """The parts for the pages of a workspace; raises Refused without a SECRET_KEY."""
-    return Site(settings, database, make_tokens(settings), SystemClock(), read_brand(settings.workspace))
+    """The parts for the pages of a workspace; raises Refused without a SECRET_KEY or for a bad webhook key."""
+    public_key = settings.machine.sendgrid_webhook_public_key
+    return Site(
+        settings,
+        database,
+        make_tokens(settings),
+        SystemClock(),
+        read_brand(settings.workspace),
+        webhook_key=read_public_key(public_key) if public_key else None,
+    )
 
 
 class Pages:

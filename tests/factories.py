@@ -18,8 +18,10 @@ from newsletter.delivery.worker import Worker
 from newsletter.editions import actions as editions
 from newsletter.editions.model import Content, Snapshot
 from newsletter.mail import Mailbox
+from newsletter.provider_events.model import SoftBounceRule
 from newsletter.providers.contract import Outcome, OutgoingBatch, Receipt, Transport
 from newsletter.rendering.model import MailPicture, Slot
+from newsletter.schedule.event_jobs import EventRules
 from newsletter.schedule.jobs import Rules
 from newsletter.staff.actions import add_person
 from newsletter.staff.model import StaffActor, acting
@@ -34,7 +36,8 @@ NOON = datetime(2026, 11, 3, 12, 0, tzinfo=UTC)
 LONG_AGO = NOON - timedelta(days=9)
 LONDON = ZoneInfo("Europe/London")
 KEY = "a key for tests alone"
-RULES = Rules(LONDON, late_after=timedelta(hours=2))
+EVENT_RULES = EventRules(KEY, SoftBounceRule(), keep_days=30)
+RULES = Rules(LONDON, late_after=timedelta(hours=2), events=EVENT_RULES)
 
 
 @dataclass

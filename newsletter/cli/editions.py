@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from newsletter.delivery.model import Progress
     from newsletter.delivery.tables import Attempt
     from newsletter.editions.tables import Edition
+    from newsletter.provider_events.model import Reconciliation
     from newsletter.settings import Settings
     from newsletter.staff.model import StaffActor
 
@@ -207,12 +208,13 @@ def status(
     json: Json = False,
 ) -> None:
     """Show where editions stand: what waits for whom, what is scheduled, and how far a send is."""
-    from newsletter.clock import in_clinic_time
+    from newsletter.clock import SystemClock, in_clinic_time
     from newsletter.database.instance import HOW_TO_UNLOCK, find_lock
     from newsletter.delivery.queries import find_trouble, get_progress, list_deliveries, list_uncertain
     from newsletter.editions.model import OPEN, EditionState
     from newsletter.editions.queries import get_edition, list_editions
     from newsletter.errors import Refused
+    from newsletter.provider_events.queries import reconcile, tells_later
 
     if people and not edition:
         raise Refused("Name the edition whose people you want to see: newsletter status EDITION --people")
@@ -229,8 +231,13 @@ def status(
         troubles = {name: find_trouble(session, name) for name in waiting}
         uncertain = {name: list_uncertain(session, name) for name in sending if sends[name].uncertain}
         deliveries = [vars(one) for one in list_deliveries(session, edition)] if people and sending else []
+        told_of = [name for name in sending if tells_later(session, name)]
+        told = {name: reconcile(session, name, now=SystemClock().now()) for name in told_of}
     if json:
-        answer = [{**_as_json(row), "send": _progress_as_json(sends.get(row.id))} for row in rows]
+        answer = [
+            {**_as_json(row), "send": _progress_as_json(sends.get(row.id)), "events": _events_as_json(told.get(row.id))}
+            for row in rows
+        ]
         say_json([{**one, "people": deliveries} for one in answer] if people else answer)
         return
     if locked:
@@ -243,6 +250,8 @@ def status(
                 assert trouble.answered_at is not None
                 say(f"  Last answer, {in_clinic_time(trouble.answered_at, settings.clinic.zone)}: {trouble.answer}")
             _say_uncertain(row.id, uncertain.get(row.id, ()), settings)
+        if row.id in told:
+            _say_events(told[row.id])
     for one in deliveries:
         why = f" ({one['reason']})" if one["reason"] else ""
         say(f"  {one['address'] or 'erased':32} {one['state'].value}{why}")
@@ -365,6 +374,23 @@ def _say_progress(progress: Progress) -> None:
         say(f"  Uncertain: {_people(progress.uncertain)}. Nobody knows whether they have it; nothing is repeated.")
     for reason, count in progress.left_out.items():
         say(f"  Left out, as {EXPLANATIONS[reason]}: {_people(count)}.")
+
+
+def _say_events(found: Reconciliation) -> None:
+    words = ("delivered", "bounced", "dropped", "deferred")
+    parts = [f"{getattr(found, word)} {word}" for word in words if getattr(found, word)]
+    say(f"  Of these: {', '.join([*parts, f'{found.not_heard_of} not heard of yet'])}.")
+    if found.complaints or found.left:
+        say(f"  Called it spam: {_people(found.complaints)}. Left by way of the provider: {_people(found.left)}.")
+    for gap in found.gaps:
+        say(f"  {gap}")
+
+
+def _events_as_json(found: Reconciliation | None) -> dict[str, Any] | None:
+    if found is None:
+        return None
+    last = found.last_post_at
+    return {**vars(found), "last_post_at": last.isoformat() if last else None}
 
 
 def _say_uncertain(edition: str, attempts: Sequence[tuple[Attempt, int]], settings: Settings) -> None:

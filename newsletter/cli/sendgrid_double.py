@@ -41,20 +41,53 @@ def sendgrid_double(
     ] = False,
     no_mails: Annotated[bool, typer.Option("--no-mails", help="Judge and record requests, and keep no mails.")] = False,
     sink: Annotated[bool, typer.Option("--sink", help="Only count requests, and judge and keep nothing.")] = False,
+    events: Annotated[
+        str, typer.Option("--events", metavar="URL", help="Post signed events of accepted mails to this webhook.")
+    ] = "",
+    events_key: Annotated[
+        Path | None, typer.Option("--events-key", help="The private key that signs them, made when it is not there.")
+    ] = None,
+    events_fail: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--events-fail",
+            metavar="SPEC",
+            help="A failure of events, repeatable: lost@0.1, repeated@0.1, without-id@0.5, shuffled, delay:5.",
+        ),
+    ] = None,
+    fate: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--fate",
+            metavar="PATTERN=FATE",
+            help="What becomes of mails to some addresses, repeatable: *@example.org=bounce. Without it, the beginning "
+            "of an address decides: bounce, blocked, drop, defer, spam, unsubscribe, silent; else it is delivered.",
+        ),
+    ] = None,
 ) -> None:
     """Run a local double of SendGrid: it refuses what SendGrid would, keeps the mails, and fails when told to."""
     from newsletter.clock import SystemClock
+    from newsletter.errors import Refused
+    from newsletter.sendgrid_double.events import EventPoster, open_key, public_key, read_event_faults, read_fate
     from newsletter.sendgrid_double.faults import Faults, read_fault
     from newsletter.sendgrid_double.server import Double, Options, listen, serve
 
     faults = Faults([read_fault(spec) for spec in fail or ()], seed)
     folder = None if sink or no_mails else mailbox or load_settings().mailbox
+    if sink and events:
+        raise Refused("With --sink no mail is read, so there is nothing to tell of. Leave out --sink or --events.")
+    signs = open_key(events_key) if events else None
+    told, fates = read_event_faults(events_fail or ()), [read_fate(spec) for spec in fate or ()]
+    poster = EventPoster(events, signs, told, fates, seed) if signs else None
     listening = listen(port)
-    double = Double(Options(key, folder, record, sink, not allow_duplicates), faults, SystemClock())
+    double = Double(Options(key, folder, record, sink, not allow_duplicates), faults, SystemClock(), poster)
     host = f"http://127.0.0.1:{listening.getsockname()[1]}"
     say(f"A double of SendGrid listens on {host}; " + (f"mails go to {folder}." if folder else "no mail is kept."))
     say("To send to it, set:")
     say(f"  NEWSLETTER_TRANSPORT=sendgrid NEWSLETTER_SENDGRID_HOST={host} NEWSLETTER_SENDGRID_API_KEY={key}")
+    if signs:
+        say(f"It posts events to {events}. To take them, set:")
+        say(f"  NEWSLETTER_SENDGRID_WEBHOOK_PUBLIC_KEY={public_key(signs)}")
     say("End with Ctrl-C.")
     # Whoever started it may be waiting for these lines.
     sys.stdout.flush()

@@ -93,21 +93,26 @@ BATCH_MOVES: Mapping[BatchState, frozenset[BatchState]] = {
     _BATCH.REJECTED: frozenset({_BATCH.PLANNED, _BATCH.EMPTY, _BATCH.ACCEPTED, _BATCH.UNCERTAIN}),
     # An event or a person settles it; nothing else does. Only a person may say that it goes out again.
     _BATCH.UNCERTAIN: frozenset({_BATCH.ACCEPTED, _BATCH.PLANNED, _BATCH.EMPTY}),
-    _BATCH.EMPTY: frozenset(),
+    _BATCH.EMPTY: frozenset({_BATCH.ACCEPTED}),
 }
 
-_CAME_BACK = frozenset({_DELIVERY.DELIVERED, _DELIVERY.BOUNCED, _DELIVERY.DROPPED, _DELIVERY.DEFERRED})
+EVENT_ORDER = (_DELIVERY.DEFERRED, _DELIVERY.DROPPED, _DELIVERY.DELIVERED, _DELIVERY.BOUNCED)
+"""The states that provider events lead to; a later one in this row is never left for an earlier one.
+
+Events come in any order, so the order of their states decides and not that of their coming. A mailbox may take a mail
+and return it later; who was dropped once and delivered another time has it.
+"""
+
+_CAME_BACK = frozenset(EVENT_ORDER)
+_PROVED = frozenset({_DELIVERY.HANDED_OVER})
 DELIVERY_MOVES: Mapping[DeliveryState, frozenset[DeliveryState]] = {
     _DELIVERY.PLANNED: frozenset({_DELIVERY.LEFT_OUT, _DELIVERY.REFUSED, _DELIVERY.HANDED_OVER, _DELIVERY.UNCERTAIN}),
-    _DELIVERY.LEFT_OUT: frozenset(),
-    _DELIVERY.REFUSED: frozenset(),
-    _DELIVERY.UNCERTAIN: frozenset({_DELIVERY.HANDED_OVER, _DELIVERY.PLANNED, _DELIVERY.LEFT_OUT, *_CAME_BACK}),
+    # Whatever was thought or said of a mail: an event of the provider proves that it went.
+    _DELIVERY.LEFT_OUT: _PROVED,
+    _DELIVERY.REFUSED: _PROVED,
+    _DELIVERY.UNCERTAIN: frozenset({_DELIVERY.HANDED_OVER, _DELIVERY.PLANNED, _DELIVERY.LEFT_OUT}),
     _DELIVERY.HANDED_OVER: _CAME_BACK,
-    _DELIVERY.DEFERRED: _CAME_BACK - {_DELIVERY.DEFERRED},
-    # A mailbox may take a mail and return it later.
-    _DELIVERY.DELIVERED: frozenset({_DELIVERY.BOUNCED}),
-    _DELIVERY.BOUNCED: frozenset(),
-    _DELIVERY.DROPPED: frozenset(),
+    **{state: frozenset(EVENT_ORDER[place + 1 :]) for place, state in enumerate(EVENT_ORDER)},
 }
 
 

@@ -2,19 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from datetime import datetime
 
 from sqlalchemy import Select, exists, func, select
 from sqlalchemy.orm import Session
 
 from newsletter.delivery import statements
-from newsletter.delivery.model import BatchState, DeliveryState, PersonInSend, Progress, SendState, Standing
+from newsletter.delivery.model import (
+    AttemptState,
+    BatchState,
+    DeliveryState,
+    PersonInSend,
+    Progress,
+    SendState,
+    Standing,
+)
 from newsletter.delivery.tables import Attempt, Batch, Delivery, Send
 from newsletter.editions.tables import Edition
 from newsletter.errors import NotFound
 from newsletter.subscribers.model import LeftOut, Recipient
 from newsletter.subscribers.tables import Subscriber
+
+_NAMES_AT_ONCE = 5_000
+"""Names that one statement asks for; SQLite allows 32,766 values in one."""
 
 
 def get_send(session: Session, edition: str) -> Send:
@@ -147,3 +158,27 @@ def get_progress(session: Session, edition: str) -> Progress:
         opened_at=send.opened_at,
         finished_at=send.finished_at,
     )
+
+
+def find_attempts(session: Session, names: Collection[str]) -> dict[str, tuple[int, AttemptState]]:
+    """Of the attempts with these names, those that are ours: the edition and the state of each."""
+    found: dict[str, tuple[int, AttemptState]] = {}
+    asked = sorted(names)
+    for start in range(0, len(asked), _NAMES_AT_ONCE):
+        some = asked[start : start + _NAMES_AT_ONCE]
+        rows = session.execute(select(Attempt.id, Attempt.edition, Attempt.state).where(Attempt.id.in_(some)))
+        found.update({attempt: (edition, state) for attempt, edition, state in rows})
+    return found
+
+
+def find_not_handed_over(session: Session, edition: int, people: Collection[int]) -> Sequence[int]:
+    """Of these people, those of whom it is not known that an edition was handed over to them."""
+    not_known = (DeliveryState.PLANNED, DeliveryState.UNCERTAIN, DeliveryState.LEFT_OUT, DeliveryState.REFUSED)
+    return session.scalars(
+        select(Delivery.subscriber).where(
+            Delivery.edition == edition,
+            Delivery.subscriber.in_(list(people)),
+            Delivery.state.in_(not_known),
+            Delivery.batch > 0,
+        )
+    ).all()

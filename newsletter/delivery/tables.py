@@ -72,7 +72,7 @@ class Attempt(Base):
     """One try of a batch, written before the provider is called. `answer` is what the provider said, for staff.
 
     Who is in it: the people of its batch who were planned when it was written; those dropped in the same commit are
-    left out by then.
+    left out by then. `proved_at` is when a provider event showed that it was accepted, while no answer had said so.
     """
 
     __tablename__ = "attempt"
@@ -93,14 +93,15 @@ class Attempt(Base):
     answered_at: Mapped[datetime | None] = mapped_column(Instant)
     answer: Mapped[str] = mapped_column(Text, default="")
     reference: Mapped[str] = mapped_column(Text, default="")
+    proved_at: Mapped[datetime | None] = mapped_column(Instant)
 
 
 class Delivery(Base):
     """One edition to one person: the key makes a second row impossible, whatever goes wrong elsewhere.
 
     `batch` is 0 for those left out when the audience was fixed. `attempt` is the one that settled it, or made it
-    uncertain. There are no foreign keys here: a million rows are planned in seconds, and rows of people and editions
-    are never deleted.
+    uncertain. `event_at` is when the provider event happened that the state follows. There are no foreign keys here: a
+    million rows are planned in seconds, and rows of people and editions are never deleted.
     """
 
     __tablename__ = "delivery"
@@ -124,6 +125,7 @@ class Delivery(Base):
     state: Mapped[DeliveryState] = mapped_column(words(DeliveryState))
     reason: Mapped[str | None] = mapped_column(Text)
     attempt: Mapped[str | None] = mapped_column(Text)
+    event_at: Mapped[datetime | None] = mapped_column(Instant)
 
 
 class Pace(Base):

@@ -6,11 +6,12 @@ from newsletter.database import audit, heartbeat, instance
 from newsletter.database.base import Base
 from newsletter.delivery import tables as delivery
 from newsletter.editions import tables as editions
+from newsletter.provider_events import tables as provider_events
 from newsletter.staff import tables as staff
 from newsletter.subscribers import tables as subscribers
 from newsletter.suppression_lists import tables as suppression_lists
 
-MODULES = (audit, heartbeat, instance, delivery, editions, staff, subscribers, suppression_lists)
+MODULES = (audit, heartbeat, instance, delivery, editions, provider_events, staff, subscribers, suppression_lists)
 """The modules that declare tables."""
 
 METADATA = Base.metadata

@@ -117,3 +117,61 @@ class Transport(Protocol):
     def send(self, batch: OutgoingBatch) -> Receipt:
         """Hand over a batch, once, within 30 seconds."""
         ...
+
+
+class EventKind(StrEnum):
+    """What a provider tells of a mail, a person or the account after it has accepted a batch."""
+
+    PROCESSED = "processed"
+    """The provider has taken the mail into its own queue."""
+    DELIVERED = "delivered"
+    DEFERRED = "deferred"
+    """The mailbox provider asked to wait; it is tried again."""
+    HARD_BOUNCE = "hard bounce"
+    """The address cannot be reached, now or later."""
+    SOFT_BOUNCE = "soft bounce"
+    """This mail came back; the next one may arrive."""
+    DROPPED = "dropped"
+    """The provider did not even try."""
+    COMPLAINT = "complaint"
+    """The reader said that it is spam."""
+    LEFT = "left"
+    LEFT_GROUP = "left group"
+    JOINED_GROUP = "joined group"
+    ACCOUNT = "account"
+    """About the account, not about a mail."""
+    OTHER = "other"
+    """A name that this version does not know."""
+
+
+class DropCause(StrEnum):
+    """What a dropped mail tells of its address."""
+
+    BOUNCED = "bounced"
+    COMPLAINED = "complained"
+    INVALID = "invalid"
+    LEFT = "left"
+    OTHER = "other"
+    """Nothing: it was about the mail or the account."""
+
+
+@dataclass(frozen=True, slots=True)
+class ProviderEvent:
+    """One thing that a provider tells, in our words; what it did not say is empty.
+
+    `delivery` and `attempt` are the names that went out with the mail, `reference` the provider's name for the batch.
+    `at` is when it happened, in UTC. `reason`, `status` and `classification` are the provider's words and may hold an
+    address. `apart` tells it from another of the same kind about the same mail at the same second.
+    """
+
+    kind: EventKind
+    at: datetime
+    delivery: str
+    attempt: str
+    address: str
+    reference: str = ""
+    reason: str = ""
+    status: str = ""
+    classification: str = ""
+    cause: DropCause | None = None
+    apart: str = ""

@@ -26,6 +26,7 @@ from newsletter.editions.queries import list_due, list_scheduled_times
 from newsletter.errors import Refused
 from newsletter.log import get_log
 from newsletter.schedule.due import HORIZON, WORKER_DEAD_AFTER, WORKER_FORGOTTEN_AFTER
+from newsletter.schedule.event_jobs import EventRules, apply_waiting
 
 _log = get_log(__name__)
 
@@ -48,6 +49,8 @@ class Rules:
     """Where links begin now; an edition with others is held. Empty: whatever it has is right."""
     stale_after: timedelta = plan.STALE_AFTER
     dead_after: timedelta = WORKER_DEAD_AFTER
+    events: EventRules | None = None
+    """How provider events are applied; without, they wait."""
 
 
 Announce = Callable[[Session], None]
@@ -251,6 +254,8 @@ def run_until_idle(worker: Worker, rules: Rules) -> None:
     if worker.database.is_sqlite:
         take_over(worker)
     while True:
+        if rules.events:
+            apply_waiting(worker.database, worker.clock, rules.events)
         reconcile(worker, rules)
         if not send_all(worker, rules=rules):
             return

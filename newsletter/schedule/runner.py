@@ -16,8 +16,10 @@ from newsletter.database.schema import SchemaWatch
 from newsletter.database.session import Database, DatabaseUnusable
 from newsletter.delivery.worker import Worker
 from newsletter.log import get_log
+from newsletter.provider_events.model import SoftBounceRule
 from newsletter.schedule import jobs
 from newsletter.schedule.due import PERIOD, new_wakeups
+from newsletter.schedule.event_jobs import EventReader, EventRules
 from newsletter.schedule.executors.contract import Executor
 from newsletter.schedule.executors.embedded import EmbeddedExecutor
 from newsletter.schedule.executors.procrastinate import ProcrastinateExecutor
@@ -58,6 +60,9 @@ class Runner:
         self._stopping = threading.Event()
         self._wakeups: set[datetime] = set()
         self._looking = threading.Lock()
+        self._events = (
+            EventReader(worker.database, worker.clock, rules.events, lambda: self._took_over) if rules.events else None
+        )
         # None: however late a job runs, it runs; whether a send is too late is decided from its row.
         defaults = {"misfire_grace_time": None, "coalesce": True, "max_instances": 1}
         self._scheduler = BackgroundScheduler(timezone="UTC", job_defaults=defaults)
@@ -83,6 +88,8 @@ class Runner:
             )
         self._scheduler.start()
         self._executor.start()
+        if self._events:
+            self._events.start()
         _log.info("scheduler started", worker=self._worker.name)
 
     def stop(self) -> None:
@@ -91,13 +98,16 @@ class Runner:
         self._executor.rest()
         self._scheduler.shutdown(wait=True)
         self._executor.stop()
+        if self._events:
+            self._events.stop()
         self._lock.release()
         _log.info("scheduler ended", worker=self._worker.name)
 
     @property
     def is_alive(self) -> bool:
         """Whether scheduler and executor run, on the tables that they began with: a thread that died does not tell."""
-        return bool(self._scheduler.running) and self._executor.is_alive and not self._outdated
+        reads = self._events is None or self._events.is_alive
+        return bool(self._scheduler.running) and self._executor.is_alive and reads and not self._outdated
 
     def _look(self) -> None:
         # The look of every period and that of a wake-up may come at the same moment.
@@ -166,6 +176,20 @@ def make_rules(settings: Settings) -> jobs.Rules:
         settings.clinic.zone,
         timedelta(hours=settings.sending.late_after),
         base_url=settings.machine.base_url if real else "",
+        events=make_event_rules(settings),
+    )
+
+
+def make_event_rules(settings: Settings) -> EventRules | None:
+    """How the events of the provider are applied; None without a key for the addresses that they name."""
+    key = settings.machine.suppression_key.get_secret_value()
+    if not key:
+        return None
+    rules = settings.sending
+    return EventRules(
+        key,
+        SoftBounceRule(rules.soft_bounces, timedelta(days=rules.soft_bounce_days)),
+        keep_days=rules.event_days,
     )
 
 

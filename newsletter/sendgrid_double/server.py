@@ -31,6 +31,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from newsletter.clock import Clock
 from newsletter.errors import Refused
+from newsletter.sendgrid_double.events import EventPoster
 from newsletter.sendgrid_double.faults import NONE, Fault, Faults, Kind, read_fault
 from newsletter.sendgrid_double.letters import write_letters
 from newsletter.sendgrid_double.record import Record, Recorded
@@ -81,12 +82,13 @@ class Counts:
 class Double:
     """One running double: its options, the failures to come, and what it has accepted."""
 
-    def __init__(self, options: Options, faults: Faults, clock: Clock) -> None:
+    def __init__(self, options: Options, faults: Faults, clock: Clock, events: EventPoster | None = None) -> None:
         self.options = options
         self.faults = faults
         self.clock = clock
         self.lists = Lists()
         self.list_faults = Faults()
+        self._events = events
         self.counts = Counts()
         self.accepted: list[Recorded] = []
         self._record = Record(options.record) if options.record else None
@@ -178,6 +180,8 @@ class Double:
         if self.options.mailbox:
             for name, content in write_letters(mail, message_id, now):
                 _keep(self.options.mailbox / f"{name}.eml", content)
+        if self._events:
+            self._events.tell(mail, message_id, now)
         return verdict
 
     def _count(self, body: bytes) -> Verdict:

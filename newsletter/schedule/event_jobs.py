@@ -1,0 +1,139 @@
+"""What is done with the events of the provider: applied soon after they came, and looked through once in a while."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from sqlalchemy.exc import OperationalError
+
+from newsletter.clock import Clock
+from newsletter.database.session import Database, DatabaseUnusable
+from newsletter.delivery.evidence import accept_attempt
+from newsletter.log import get_log
+from newsletter.provider_events import actions
+from newsletter.provider_events.inbox import delete_old_posts
+from newsletter.provider_events.model import PROVIDER, SoftBounceRule
+from newsletter.provider_events.queries import find_unsettled, find_waiting_post
+from newsletter.providers.sendgrid.events import Unreadable, read_post
+
+_log = get_log(__name__)
+
+LOOK_EVERY = timedelta(seconds=1)
+"""How often it is asked whether a post waits."""
+
+LOOK_THROUGH_EVERY = timedelta(hours=1)
+
+
+@dataclass(frozen=True)
+class EventRules:
+    """What applying events needs: the key that hashes addresses, and the clinic's rules about bounces and keeping."""
+
+    suppression_key: str
+    soft_bounces: SoftBounceRule
+    keep_days: int
+
+
+class EventReader:
+    """Applies events in a thread of its own while this process leads, so that no send keeps them waiting."""
+
+    def __init__(self, database: Database, clock: Clock, rules: EventRules, is_leading: Callable[[], bool]) -> None:
+        self._database = database
+        self._clock = clock
+        self._rules = rules
+        self._is_leading = is_leading
+        self._looked_at: datetime | None = None
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._read_until_stopped, name="newsletter-events", daemon=True)
+
+    def start(self) -> None:
+        """Begin to look for posts, every second."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End with the post that is being applied."""
+        self._stopping.set()
+        self._thread.join()
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether the thread runs: one that has died does not tell."""
+        return self._thread.is_alive()
+
+    def _read_until_stopped(self) -> None:
+        while not self._stopping.wait(LOOK_EVERY.total_seconds()):
+            if not self._is_leading():
+                continue
+            try:
+                self._read()
+            except (OperationalError, DatabaseUnusable) as error:
+                _log.warning("database did not answer", error=type(error).__name__)
+            except Exception as error:
+                # By its name alone: its words may hold an address.
+                _log.error("events were not looked through", error=type(error).__name__)
+
+    def _read(self) -> None:
+        apply_waiting(self._database, self._clock, self._rules, self._stopping.is_set)
+        now = self._clock.now()
+        if self._looked_at is None or abs(now - self._looked_at) >= LOOK_THROUGH_EVERY:
+            look_through(self._database, self._clock, self._rules)
+            self._looked_at = now
+
+
+def apply_waiting(
+    database: Database, clock: Clock, rules: EventRules, is_stopping: Callable[[], bool] = lambda: False
+) -> int:
+    """Apply every post that waits, each in a transaction of its own; gives how many are done with.
+
+    One that cannot be applied is set aside with the reason, so that it keeps no other from being applied.
+    """
+    done = 0
+    while not is_stopping():
+        with database.read() as session:
+            waiting = find_waiting_post(session)
+        if waiting is None:
+            break
+        number, body = waiting
+        try:
+            _apply(database, clock, rules, number, body)
+        except (OperationalError, DatabaseUnusable):
+            raise
+        except Unreadable as error:
+            _set_aside(database, clock, number, str(error))
+        except Exception as error:
+            # By its name alone: its words may hold an address.
+            _log.error("provider post was not applied", post=number, error=type(error).__name__)
+            _set_aside(database, clock, number, f"it could not be applied: {type(error).__name__}")
+        done += 1
+    if done:
+        with database.write() as session:
+            actions.assign_bounces(session, now=clock.now())
+    return done
+
+
+def look_through(database: Database, clock: Clock, rules: EventRules) -> None:
+    """Suppress who bounced too often, and delete posts that are old enough."""
+    now = clock.now()
+    with database.write() as session:
+        actions.suppress_soft_bounces(session, rules.soft_bounces, suppression_key=rules.suppression_key, now=now)
+    with database.write() as session:
+        delete_old_posts(session, now=now, days=rules.keep_days)
+
+
+def _apply(database: Database, clock: Clock, rules: EventRules, number: int, body: bytes) -> None:
+    reading = read_post(body)
+    with database.read() as session:
+        unsettled = find_unsettled(session, reading.events)
+    for attempt, reference in unsettled.items():
+        # One in each transaction: it locks a batch and then its send, as the recording of an answer does.
+        with database.write() as session:
+            accept_attempt(session, attempt, reference=reference, actor=PROVIDER, now=clock.now())
+    with database.write() as session:
+        actions.apply_post(session, number, reading, suppression_key=rules.suppression_key, now=clock.now())
+
+
+def _set_aside(database: Database, clock: Clock, number: int, reason: str) -> None:
+    with database.write() as session:
+        actions.set_aside(session, number, reason, now=clock.now())
