@@ -367,6 +367,8 @@ def _say_progress(progress: Progress) -> None:
 
     note = f": {progress.note}" if progress.note else ""
     say(f"  Send {progress.state.value}{note}")
+    if progress.state.value == "paused":
+        say(f"  When nothing stands in its way: newsletter resume {progress.edition} --as EMAIL")
     say(f"  Handed over to {_people(progress.handed_over)}, {progress.planned} to go.")
     if progress.refused:
         say(f"  Refused by the provider: {_people(progress.refused)}.")

@@ -203,7 +203,7 @@ def record_answer(
     receipt = _as_text(receipt)
     edition, number = flight.claim.edition, flight.claim.batch
     batch = session.execute(statements.LOCK_BATCH, {"in_edition": edition, "in_batch": number}).one()
-    outcome = plan.consequence_of(receipt, people=flight.people, failures=batch.failures, now=now)
+    outcome = _consequence(session, flight, receipt, batch.failures, now)
     answer = {
         "as_attempt": flight.attempt,
         "to": outcome.attempt,
@@ -226,7 +226,7 @@ def record_answer(
     if not (newest and _accept_whole(session, flight, receipt)):
         _settle_people(session, flight, receipt, outcome, batch.deferrals, now)
         _settle_batch(session, edition, number, outcome)
-    _settle_send(session, edition, outcome, actor, now, brake)
+    _settle_send(session, edition, receipt, outcome, actor, now, brake)
     audit_batch(
         session,
         actor,
@@ -238,6 +238,21 @@ def record_answer(
         people=flight.people,
     )
     return True
+
+
+def _consequence(session: Session, flight: Flight, receipt: Receipt, failures: int, now: datetime) -> plan.Consequence:
+    if receipt.outcome is Outcome.ACCEPTED:
+        return plan.consequence_of(receipt, people=flight.people, failures=failures, now=now)
+    edition = flight.claim.edition
+    failing = session.scalar(select(Send.failing).where(Send.edition == edition)) or 0
+    went = exists().where(Attempt.edition == edition, Attempt.state == AttemptState.ACCEPTED)
+    return plan.consequence_of(
+        receipt,
+        people=flight.people,
+        failures=max(failures, failing),
+        now=now,
+        went_before=bool(session.scalar(select(went))),
+    )
 
 
 def _as_text(receipt: Receipt) -> Receipt:
@@ -299,7 +314,8 @@ def _settle_people(
         ).all()
         # A batch whose people are partly settled keeps those alone; one that was too large keeps its first half.
         kept = 0 if settled_some else len(planned) // 2
-        _cut_off(session, flight, planned[kept:], again_at=outcome.again_at or now, deferrals=deferrals)
+        again_at = now if outcome.split or outcome.again_at is None else outcome.again_at
+        _cut_off(session, flight, planned[kept:], again_at=again_at, deferrals=deferrals)
 
 
 def _cut_off(session: Session, flight: Flight, people: Collection[int], *, again_at: datetime, deferrals: int) -> None:
@@ -352,7 +368,13 @@ def _settle_batch(session: Session, edition: int, number: int, outcome: plan.Con
 
 
 def _settle_send(
-    session: Session, edition: int, outcome: plan.Consequence, actor: Actor, now: datetime, brake: int
+    session: Session,
+    edition: int,
+    receipt: Receipt,
+    outcome: plan.Consequence,
+    actor: Actor,
+    now: datetime,
+    brake: int,
 ) -> None:
     if outcome.attempt is AttemptState.ACCEPTED:
         session.execute(statements.FORGET_FAILURES, {"in_edition": edition})
@@ -360,9 +382,8 @@ def _settle_send(
     if outcome.holds_send and outcome.again_at:
         _hold_planned(session, edition, outcome.again_at)
     failing = _count_failure(session, edition) if outcome.failed else 0
-    note = outcome.pause or (
-        f"{failing} attempts in a row have failed; see why with: newsletter status" if failing >= brake else ""
-    )
+    said = receipt.reason or receipt.outcome.value
+    note = outcome.pause or (f"{failing} attempts in a row have failed, the last: {said}" if failing >= brake else "")
     if note and move_send(
         session, edition, SendState.PAUSED, SendState.RUNNING, note=without_addresses(note), paused_at=now
     ):

@@ -47,10 +47,13 @@ class Consequence:
     holds_send: bool = False
 
 
-def consequence_of(receipt: Receipt, *, people: int, failures: int, now: datetime) -> Consequence:
-    """What the answer to a batch of so many people means, after so many failing attempts of it.
+def consequence_of(
+    receipt: Receipt, *, people: int, failures: int, now: datetime, went_before: bool = True
+) -> Consequence:
+    """What the answer to a batch of so many people means, after so many failing attempts in a row.
 
-    People with an answer of their own are set aside before; this is about the rest.
+    `went_before` says that something of this send was accepted, so that its content is not what is wrong. People with
+    an answer of their own are set aside before; this is about the rest.
     """
     apart = {answer.outcome for answer in receipt.people.values()}
     named = Outcome.REJECTED in apart
@@ -66,12 +69,26 @@ def consequence_of(receipt: Receipt, *, people: int, failures: int, now: datetim
                 AttemptState.NOT_SENT, BatchState.PLANNED, None, again_at=again, failed=False, holds_send=True
             )
         case Outcome.TRY_AGAIN:
+            # What keeps one batch from getting through keeps the others too.
             again = now if named else now + wait_after(failures)
             stuck = Outcome.ACCEPTED not in apart
-            return Consequence(AttemptState.NOT_SENT, BatchState.PLANNED, None, again_at=again, failed=stuck)
+            holds = stuck and not named
+            return Consequence(
+                AttemptState.NOT_SENT, BatchState.PLANNED, None, again_at=again, failed=stuck, holds_send=holds
+            )
         case Outcome.REJECTED if named:
-            # Those who caused it are set aside; the rest goes without them at once.
-            return Consequence(AttemptState.NOT_SENT, BatchState.PLANNED, None, again_at=now, failed=False)
+            # Those who caused it are set aside; the rest goes without them at once. It counts towards the brake: when
+            # the fault is not theirs, it names one after the other.
+            return Consequence(AttemptState.NOT_SENT, BatchState.PLANNED, None, again_at=now)
+        case Outcome.REJECTED if people > 1:
+            # Nobody is named: it is halved until the one who caused it is alone. One half goes at once, the other
+            # lets it go first, so that it is soon known whether anything of this send is taken at all.
+            again = now + wait_after(0)
+            return Consequence(
+                AttemptState.NOT_SENT, BatchState.PLANNED, None, again_at=again, failed=not went_before, split=True
+            )
+        case Outcome.REJECTED if went_before:
+            return Consequence(AttemptState.REJECTED, BatchState.EMPTY, DeliveryState.REFUSED)
         case Outcome.TOO_LARGE if people > 1:
             return Consequence(AttemptState.NOT_SENT, BatchState.PLANNED, None, again_at=now, failed=False, split=True)
         case Outcome.REJECTED | Outcome.TOO_LARGE:
@@ -93,7 +110,7 @@ def consequence_of(receipt: Receipt, *, people: int, failures: int, now: datetim
 
 
 def wait_after(failures: int) -> timedelta:
-    """How long to wait after so many failing attempts of one batch: 2 s, doubled each time, at most 5 minutes."""
+    """How long to wait after so many failing attempts in a row: 2 s, doubled each time, at most 5 minutes."""
     return min(_FIRST_WAIT * (1 << min(failures, 10)), _LONGEST_WAIT)
 
 

@@ -139,7 +139,8 @@ def resume(
     session.execute(
         update(Batch)
         .where(Batch.edition == send.edition, Batch.state == BatchState.REJECTED)
-        .values(state=BatchState.PLANNED, not_before=None)
+        # What was rejected lets the others go first.
+        .values(state=BatchState.PLANNED, not_before=now + plan.wait_after(0))
         .execution_options(synchronize_session=False)
     )
     audit_send(session, actor, now, "send resumed", send)

@@ -63,7 +63,8 @@ class Worker:
 def send_next_batch(worker: Worker) -> Step:
     """Send one batch of any running send, whatever the provider answers.
 
-    Raises only what the database raises before anything is handed over; then the batch is claimed again later.
+    Raises only what a database that is away raises before anything is handed over; then the batch is claimed again
+    later. A batch that cannot be built pauses its send.
     """
     return _send(worker)
 
@@ -86,7 +87,14 @@ def _send(worker: Worker, only: tuple[int, int] | None = None) -> Step:
         )
     if claim is None:
         return Step.NOTHING_TO_DO
-    batch = build_batch(worker, claim)
+    try:
+        batch = build_batch(worker, claim)
+    except (OperationalError, DatabaseUnusable):
+        raise
+    except Exception as error:
+        # By its name alone: its words may hold an address.
+        _pause(worker, claim, f"batch {claim.batch} could not be built: {type(error).__name__}")
+        return Step.GAVE_UP
     if not _wait_for_slot(worker, claim):
         return Step.GAVE_UP
     try:
@@ -195,10 +203,13 @@ def _record_until_it_succeeds(worker: Worker, flight: Flight, receipt: Receipt) 
 
 
 def _pause(worker: Worker, claim: Claim, note: str) -> None:
-    # A person may have paused or stopped it first: then there is nothing to do.
-    with worker.database.write() as session, suppress(Refused):
+    now = worker.clock.now()
+    with worker.database.write() as session:
+        batches.give_back(session, claim, actor=SCHEDULER, now=now, not_before=None)
         edition = session.get_one(Edition, claim.edition).id
-        steering.pause(session, edition, actor=SCHEDULER, now=worker.clock.now(), note=note)
+        # A person may have paused or stopped it first: then there is nothing to do.
+        with suppress(Refused):
+            steering.pause(session, edition, actor=SCHEDULER, now=now, note=note)
 
 
 def _seconds_awake_or_asleep() -> float:

@@ -234,8 +234,14 @@ def finish_all(worker: Worker) -> None:
     with worker.database.read() as session:
         running = [send.edition for send in list_sends(session, SendState.RUNNING)]
     for edition in running:
-        with worker.database.write() as session:
-            steering.finish(session, edition, actor=SCHEDULER, now=worker.clock.now())
+        try:
+            with worker.database.write() as session:
+                steering.finish(session, edition, actor=SCHEDULER, now=worker.clock.now())
+        except (OperationalError, DatabaseUnusable):
+            raise
+        except Exception as error:
+            # It is tried again with every look, and keeps no other from its end.
+            _log.error("the send of edition number %s was not ended: %s", edition, type(error).__name__)
 
 
 def keep_what_is_loaded() -> None:

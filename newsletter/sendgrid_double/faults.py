@@ -31,6 +31,9 @@ class Kind(StrEnum):
     """401 with a good key: "Maximum credits exceeded"."""
     BAD_PERSON = "400"
     """Refuses everybody for the personalization with this number."""
+    BAD_REQUEST = "400-unnamed"
+    """Refuses everybody and names nobody."""
+    FORBIDDEN = "403"
     TOO_LARGE = "413"
     BROKEN = "500"
     OVERLOADED = "503"
@@ -43,6 +46,8 @@ class Kind(StrEnum):
     """Reads the whole request, accepts nothing, and cuts the line without an answer."""
     CUT_AFTER = "cut-after"
     """Accepts the mails, and cuts the line without an answer."""
+    LAST_OF_WINDOW = "202-reset"
+    """Accepts, and says that nothing more is allowed until so many seconds from now."""
     SLOW_BEFORE = "slow-before"
     """Waits so many seconds, then accepts and answers."""
     SLOW_AFTER = "slow-after"
@@ -53,6 +58,7 @@ NUMBERED = {
     Kind.TOO_MANY_UNTIL: 30.0,
     Kind.TOO_MANY_FOR: 30.0,
     Kind.BAD_PERSON: 0.0,
+    Kind.LAST_OF_WINDOW: 30.0,
     Kind.SLOW_BEFORE: 1.0,
     Kind.SLOW_AFTER: 1.0,
 }

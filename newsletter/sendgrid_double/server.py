@@ -49,6 +49,8 @@ _REFUSALS = {
     Kind.TOO_MANY: Verdict(429, (Error("too many requests"),)),
     Kind.TOO_MANY_UNTIL: Verdict(429, (Error("too many requests"),)),
     Kind.TOO_MANY_FOR: Verdict(429, (Error("too many requests"),)),
+    Kind.BAD_REQUEST: Verdict(400, (Error("Bad Request"),)),
+    Kind.FORBIDDEN: Verdict(403, (Error("The from address does not match a verified Sender Identity."),)),
     Kind.TOO_LARGE: Verdict(413),
     Kind.BROKEN: Verdict(500, (Error("Internal Server Error"),)),
     Kind.OVERLOADED: Verdict(503, (Error("Service Unavailable"),)),
@@ -165,7 +167,9 @@ class Double:
             return None
         if fault.kind is Kind.SLOW_AFTER:
             await asyncio.sleep(fault.number)
-        return _answer(answer) if answer else Response(status_code=202, headers={"X-Message-Id": message_id})
+        if answer:
+            return _answer(answer)
+        return Response(status_code=202, headers={"X-Message-Id": message_id, **self._headers(fault)})
 
     def _accept(self, body: bytes, content_type: str, message_id: str, status: int, fault: Fault) -> Verdict:
         now = self.clock.now()
@@ -197,7 +201,7 @@ class Double:
         return _REFUSALS.get(fault.kind)
 
     def _headers(self, fault: Fault) -> dict[str, str]:
-        if fault.kind is Kind.TOO_MANY_UNTIL:
+        if fault.kind in (Kind.TOO_MANY_UNTIL, Kind.LAST_OF_WINDOW):
             reset = self.clock.now() + timedelta(seconds=fault.number)
             return {
                 "X-RateLimit-Limit": "600",

@@ -30,7 +30,7 @@ def test_control_characters_in_an_answer_are_not_stored(database: Database) -> N
     transport = FakeTransport(answers=[Receipt(Outcome.REJECTED, "no\x00 \x1b[31mgood\ud800")])
     with database.write() as session:
         cast = add_cast(session)
-        add_people(session, 3)
+        add_people(session, 1)
     edition = scheduled_edition(database, cast)
     jobs.run_until_idle(worker(database, transport, StillClock()), RULES)
     with database.read() as session:

@@ -252,7 +252,7 @@ def test_changed_bytes_are_held_before_a_send_begins(database: Database) -> None
     ("receipt", "state"),
     [
         (Receipt(Outcome.TRY_AGAIN, "no route"), BatchState.PLANNED),
-        (Receipt(Outcome.REJECTED, "no subject"), BatchState.REJECTED),
+        (Receipt(Outcome.REJECTED, "no subject"), BatchState.PLANNED),
         (Receipt(Outcome.UNCERTAIN, "cut"), BatchState.UNCERTAIN),
         (Receipt(Outcome.ACCOUNT_TROUBLE, "Maximum credits exceeded"), BatchState.PLANNED),
         (Receipt(Outcome.TOO_LARGE), BatchState.PLANNED),
@@ -264,7 +264,7 @@ def test_each_answer_has_its_consequence(database: Database, receipt: Receipt, s
     send_next_batch(worker(database, transport, clock))
     with database.read() as session:
         assert session.scalars(select(Batch.state).where(Batch.number == 1)).one() is state
-        paused = receipt.outcome in (Outcome.REJECTED, Outcome.ACCOUNT_TROUBLE)
+        paused = receipt.outcome is Outcome.ACCOUNT_TROUBLE
         assert get_progress(session, edition).state is (SendState.PAUSED if paused else SendState.RUNNING)
     if paused:
         with database.write() as session:
@@ -376,10 +376,16 @@ def test_answers_for_each_person_are_kept_apart(database: Database) -> None:
 def test_five_failures_in_a_row_pull_the_brake(database: Database) -> None:
     transport = FakeTransport(answers=[Receipt(Outcome.TRY_AGAIN, "no route")] * 9, batch_limit=1)
     edition, clock = planned(database, 8, transport)
-    run_until_idle(worker(database, transport, clock), RULES)
-    assert len(transport.batches) == 5
+    waits = []
+    for _ in range(5):
+        run_until_idle(worker(database, transport, clock), RULES)
+        with database.read() as session:
+            waits.append(get_progress(session, edition).state)
+        clock.go(minutes=1)
+    assert waits == [SendState.RUNNING] * 4 + [SendState.PAUSED]
+    assert len(transport.batches) == 5, "what stops one batch stops the others too: they wait with it"
     with database.read() as session:
-        assert get_progress(session, edition).state is SendState.PAUSED
+        assert get_progress(session, edition).note == "5 attempts in a row have failed, the last: no route"
 
 
 def test_a_worker_that_lost_its_claim_sends_nothing(database: Database) -> None:

@@ -41,6 +41,9 @@ def read_answer(batch: OutgoingBatch, status: int, headers: Mapping[str, str], b
                 Outcome.ACCOUNT_TROUBLE,
                 account_trouble(status, words, "The key needs `Mail Send`, and the sender must be verified."),
             )
+        case 404 | 405:
+            reason = f"SendGrid does not know what it was asked ({status}: {words}). Check SENDGRID_HOST."
+            return Receipt(Outcome.ACCOUNT_TROUBLE, reason)
         case 413:
             return Receipt(Outcome.TOO_LARGE, "SendGrid says that the batch is too large.")
         case 400:
