@@ -216,6 +216,9 @@ class Sending(_Part):
     burst: Annotated[int, Field(ge=1, le=100)] = Field(
         5, description="How many batches may go at once after a rest, before that pace holds."
     )
+    people_a_day: Annotated[int, Field(ge=1)] | None = Field(
+        None, description="How many people at most get a mail on one day; the others get it on the days after."
+    )
     brake_after: Annotated[int, Field(ge=1, le=100)] = Field(
         5, description="After so many failing attempts in a row a send is paused, and staff are told."
     )

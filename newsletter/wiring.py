@@ -15,9 +15,11 @@ from newsletter.clock import Clock
 from newsletter.database.audit import SCHEDULER, Actor
 from newsletter.database.instance import keep_to_its_place, require_same_instance
 from newsletter.database.session import Database
-from newsletter.delivery.model import Limits, Rate
+from newsletter.delivery.model import DailyLimit, Limits, Rate
 from newsletter.delivery.worker import Worker
 from newsletter.errors import Fault, NotFound, Refused, SettingsFaults
+from newsletter.mail import Mailbox
+from newsletter.notices.mailing import Desk
 from newsletter.preflight.model import Draft, Report
 from newsletter.preflight.runner import run_checks
 from newsletter.providers.contract import Transport
@@ -158,10 +160,26 @@ def make_worker(settings: Settings, database: Database, clock: Clock) -> Worker:
     return Worker(name, database, transport, tokens, clock, limits=make_limits(settings))
 
 
+def make_desk(settings: Settings, database: Database, clock: Clock) -> Desk:
+    """What notices to staff are written and sent with: by another way than the send has trouble on, if there is one."""
+    sender = settings.sender
+    beside = settings.machine.transport == "sendgrid" and settings.machine.smtp_url.get_secret_value()
+    return Desk(
+        database,
+        _smtp_transport(settings, clock) if beside else make_transport(settings, clock),
+        clock,
+        settings.workspace,
+        settings.clinic.name,
+        Mailbox(sender.address, sender.name),
+        Mailbox(sender.reply_to),
+    )
+
+
 def make_limits(settings: Settings) -> Limits:
     """How fast and how far sends go by themselves."""
     sending = settings.sending
-    return Limits(Rate(sending.requests_per_second, sending.burst), brake=sending.brake_after)
+    daily = DailyLimit(sending.people_a_day, settings.clinic.zone) if sending.people_a_day else None
+    return Limits(Rate(sending.requests_per_second, sending.burst), daily, brake=sending.brake_after)
 
 
 def _sending_rule(settings: Settings) -> SendTime:

@@ -74,7 +74,7 @@ def _refuse_what_is_in_use(target: Path) -> None:
 
 
 def _build(workspace: Path) -> None:
-    starter = _starter()
+    starter = starter_folder()
     workspace.mkdir()
     for name in STARTER:
         for path in _files_in(starter / name):
@@ -104,7 +104,7 @@ def _move(workspace: Path, target: Path) -> None:
         raise
 
 
-def _starter() -> Path:
+def starter_folder() -> Path:
     """The starter's folder: within the installed package, or the root of the source tree."""
     package = Path(str(files("newsletter")))
     packaged = package / "starter"

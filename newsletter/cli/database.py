@@ -37,12 +37,14 @@ def upgrade(json: Json = False) -> None:
 
 @app.command()
 def check(json: Json = False) -> None:
-    """Look whether the database can be read, is up to date, and holds every edition as it was approved."""
+    """Look whether the database is up to date, every edition is as it was approved, and every send adds up."""
     from newsletter import migrations
     from newsletter.database.integrity import find_broken
     from newsletter.database.session import open_database
+    from newsletter.delivery.ledger import find_ledger_faults
     from newsletter.editions.queries import find_damage, list_editions
     from newsletter.errors import Refused
+    from newsletter.providers.mailbox import MailboxTransport
 
     database = open_database(load_settings().database_url)
     faults = []
@@ -50,10 +52,11 @@ def check(json: Json = False) -> None:
         if steps := migrations.pending(database.engine):
             faults.append(f"It lacks {len(steps)} steps. Run: newsletter database upgrade")
         else:
-            with database.read() as session:
+            with database.snapshot() as session:
                 faults += find_broken(session)
                 for edition in list_editions(session):
                     faults += [f"{edition.id}: {damage}." for damage in find_damage(session, edition.serial)]
+                faults += map(str, find_ledger_faults(session, idempotent=MailboxTransport.name))
     finally:
         database.close()
     kind = "SQLite" if database.is_sqlite else "PostgreSQL"
@@ -62,7 +65,7 @@ def check(json: Json = False) -> None:
     if faults:
         raise Refused("\n".join(faults))
     if not json:
-        say(f"{kind}: whole and up to date, and every edition is as it was approved.")
+        say(f"{kind}: whole and up to date; every edition is as it was approved, and every send adds up.")
 
 
 @app.command()

@@ -34,10 +34,11 @@ def scheduler(
     from newsletter.clock import SystemClock
     from newsletter.errors import Refused
     from newsletter.log import start_logging
+    from newsletter.notices.mailing import tell_staff
     from newsletter.schedule.jobs import keep_what_is_loaded, run_until_idle
     from newsletter.schedule.leader import leader_lock
     from newsletter.schedule.runner import make_rules, make_runner
-    from newsletter.wiring import make_worker
+    from newsletter.wiring import make_desk, make_worker
 
     settings = load_settings()
     start_logging(settings.machine.log_level)
@@ -48,7 +49,9 @@ def scheduler(
                 raise Refused("Another process schedules already; what is due is its work.")
             keep_what_is_loaded()
             try:
-                run_until_idle(make_worker(settings, database, SystemClock()), make_rules(settings))
+                clock = SystemClock()
+                run_until_idle(make_worker(settings, database, clock), make_rules(settings))
+                tell_staff(make_desk(settings, database, clock))
             finally:
                 lock.release()
             with database.read() as session:

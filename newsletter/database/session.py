@@ -63,6 +63,14 @@ class Database:
             # Closing rolls back; rows that were read stay usable.
             yield session
 
+    @contextmanager
+    def snapshot(self) -> Iterator[Session]:
+        """As `read`, and all that is read in it is as it was at one instant."""
+        kind = {} if self.is_sqlite else {"isolation_level": "REPEATABLE READ"}
+        engine = self.engine.execution_options(read=True, **kind)
+        with Session(engine, expire_on_commit=False, autoflush=False) as session:
+            yield session
+
     def close(self) -> None:
         """Give back all connections."""
         self.engine.dispose()

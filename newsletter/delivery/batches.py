@@ -15,7 +15,6 @@ from sqlalchemy import (
     and_,
     case,
     exists,
-    insert,
     literal,
     or_,
     select,
@@ -25,11 +24,13 @@ from sqlalchemy.orm import Session
 
 from newsletter.database.audit import Actor, without_addresses
 from newsletter.delivery import pacing, plan, statements
+from newsletter.delivery.daily import keep_to_the_day
 from newsletter.delivery.model import (
     AttemptState,
     BatchState,
     Claim,
     ContentChanged,
+    DailyLimit,
     DeliveryState,
     Flight,
     Limits,
@@ -40,12 +41,13 @@ from newsletter.delivery.model import (
 from newsletter.delivery.moves import (
     WAITING,
     audit_batch,
-    audit_send,
     close_stopped,
     count_anew,
     count_changed,
+    cut_off,
+    hold_planned,
     lock_send,
-    move_send,
+    pause_send,
     set_batch,
     set_people,
     settled_state,
@@ -70,11 +72,17 @@ def claim(
     now: datetime,
     lease: timedelta = plan.LEASE,
     only: tuple[int, int] | None = None,
+    daily: DailyLimit | None = None,
 ) -> Claim | None:
     """Take a batch for one worker to build, or None when nothing may go now.
 
-    It is the next one of any send through a transport, or the one of an edition and number that is asked for.
+    It is the next one of any send through a transport, or the one of an edition and number that is asked for. What is
+    more than `daily` allows is cut off and waits for the next day.
     """
+    if daily:
+        # Two workers at once would both take what is left of the day. It comes first, as everywhere: a batch that is
+        # kept while this is waited for could be what the other one waits for.
+        pacing.lock_account(session, transport)
     may_go = {"now": now, "transport": transport}
     if only is None:
         found = session.execute(statements.FIND_NEXT_BATCH, may_go)
@@ -82,6 +90,8 @@ def claim(
         found = session.execute(statements.FIND_BATCH, {**may_go, "in_edition": only[0], "in_batch": only[1]})
     batch = found.one_or_none()
     if batch is None:
+        return None
+    if daily and not keep_to_the_day(session, daily, transport, batch.edition, batch.number, now):
         return None
     fence = session.scalar(
         statements.CLAIM,
@@ -106,7 +116,7 @@ def give_back(session: Session, claim: Claim, *, actor: Actor, now: datetime, no
     if held is None:
         return
     if not_before:
-        _hold_planned(session, claim.edition, not_before)
+        hold_planned(session, claim.edition, not_before)
     close_stopped(session, claim.edition)
     audit_batch(session, actor, now, "batch given back", claim.edition, claim.batch, fence=claim.fence)
 
@@ -204,9 +214,11 @@ def record_answer(
     edition, number = flight.claim.edition, flight.claim.batch
     batch = session.execute(statements.LOCK_BATCH, {"in_edition": edition, "in_batch": number}).one()
     outcome = _consequence(session, flight, receipt, batch.failures, now)
+    # A transport may hand over some of a batch before it fails; the attempt is then accepted, for those.
+    partly = outcome.people is None and any(own.outcome is Outcome.ACCEPTED for own in receipt.people.values())
     answer = {
         "as_attempt": flight.attempt,
-        "to": outcome.attempt,
+        "to": AttemptState.ACCEPTED if partly else outcome.attempt,
         "now": now,
         "said": without_addresses(receipt.reason),
         "provider_reference": receipt.reference,
@@ -298,7 +310,7 @@ def _settle_people(
             set_people(session, and_(still, Delivery.subscriber.in_(people)), state, flight.attempt, reason)
     if later:
         again_at = now + plan.wait_after_deferral(deferrals)
-        _cut_off(session, flight, later, again_at=again_at, deferrals=deferrals + 1)
+        cut_off(session, edition, number, later, again_at=again_at, deferrals=deferrals + 1)
     if outcome.people is not None:
         named = {subscriber for people in apart.values() for subscriber in people}
         rest = and_(still, Delivery.subscriber.not_in(named)) if named else still
@@ -315,39 +327,7 @@ def _settle_people(
         # A batch whose people are partly settled keeps those alone; one that was too large keeps its first half.
         kept = 0 if settled_some else len(planned) // 2
         again_at = now if outcome.split or outcome.again_at is None else outcome.again_at
-        _cut_off(session, flight, planned[kept:], again_at=again_at, deferrals=deferrals)
-
-
-def _cut_off(session: Session, flight: Flight, people: Collection[int], *, again_at: datetime, deferrals: int) -> None:
-    """Give some people of an attempt, still planned, a batch of their own; what was answered to it tells why."""
-    edition, number = flight.claim.edition, flight.claim.batch
-    new = session.scalar(
-        update(Send)
-        .where(Send.edition == edition)
-        .values(next_batch=Send.next_batch + 1)
-        .returning(Send.next_batch)
-        .execution_options(synchronize_session=False)
-    )
-    assert new is not None, "sends are never deleted"
-    variant = session.scalar(select(Batch.variant).where(is_batch(edition, number)))
-    session.execute(
-        insert(Batch).values(
-            edition=edition,
-            number=new - 1,
-            variant=variant,
-            state=BatchState.PLANNED,
-            people=len(people),
-            not_before=again_at,
-            deferrals=deferrals,
-            attempt=flight.attempt,
-        )
-    )
-    session.execute(
-        update(Delivery)
-        .where(in_batch(edition, number), Delivery.subscriber.in_(people))
-        .values(batch=new - 1)
-        .execution_options(synchronize_session=False)
-    )
+        cut_off(session, edition, number, planned[kept:], again_at=again_at, deferrals=deferrals)
 
 
 def _settle_batch(session: Session, edition: int, number: int, outcome: plan.Consequence) -> None:
@@ -380,25 +360,12 @@ def _settle_send(
         session.execute(statements.FORGET_FAILURES, {"in_edition": edition})
         return
     if outcome.holds_send and outcome.again_at:
-        _hold_planned(session, edition, outcome.again_at)
+        hold_planned(session, edition, outcome.again_at)
     failing = _count_failure(session, edition) if outcome.failed else 0
     said = receipt.reason or receipt.outcome.value
     note = outcome.pause or (f"{failing} attempts in a row have failed, the last: {said}" if failing >= brake else "")
-    if note and move_send(
-        session, edition, SendState.PAUSED, SendState.RUNNING, note=without_addresses(note), paused_at=now
-    ):
-        audit_send(session, actor, now, "send paused", session.get_one(Send, edition), reason=note)
-
-
-def _hold_planned(session: Session, edition: int, until: datetime) -> None:
-    """Let every batch of a send that is still planned wait until an instant."""
-    early = or_(Batch.not_before.is_(None), Batch.not_before < until)
-    session.execute(
-        update(Batch)
-        .where(Batch.edition == edition, Batch.state == BatchState.PLANNED, early)
-        .values(not_before=until)
-        .execution_options(synchronize_session=False)
-    )
+    if note:
+        pause_send(session, edition, actor=actor, now=now, note=note)
 
 
 def _count_failure(session: Session, edition: int) -> int:

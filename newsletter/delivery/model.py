@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, time, timedelta
 from enum import StrEnum
+from zoneinfo import ZoneInfo
 
 from newsletter.errors import Refused
 from newsletter.subscribers.model import LeftOut
@@ -185,13 +186,32 @@ class Slot:
 
 
 @dataclass(frozen=True)
+class DailyLimit:
+    """How many people get a mail on one day of the clinic's clock, over all sends of a transport."""
+
+    people: int
+    zone: ZoneInfo
+
+    def begin_of_day(self, now: datetime) -> datetime:
+        """The midnight with which today began."""
+        return datetime.combine(now.astimezone(self.zone).date(), time(), self.zone)
+
+    def next_day(self, opened_at: datetime, now: datetime) -> datetime:
+        """When a send goes on: tomorrow, at the time of day at which it was opened, in UTC."""
+        tomorrow = now.astimezone(self.zone).date() + timedelta(days=1)
+        return datetime.combine(tomorrow, opened_at.astimezone(self.zone).time(), self.zone).astimezone(UTC)
+
+
+@dataclass(frozen=True)
 class Limits:
     """How fast and how far sends go by themselves, as the clinic set it.
 
-    No `rate`: as fast as it goes. `brake` is the number of failing attempts in a row after which a send is paused.
+    No `rate`: as fast as it goes. No `daily`: as many people as there are. `brake` is the number of failing attempts in
+    a row after which a send is paused.
     """
 
     rate: Rate | None = None
+    daily: DailyLimit | None = None
     brake: int = 5
 
 

@@ -5,7 +5,7 @@ Every move is one UPDATE that names the old state; whoever comes second changes 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import datetime
 from typing import Any
 
@@ -19,7 +19,9 @@ from sqlalchemy import (
     cast,
     exists,
     func,
+    insert,
     null,
+    or_,
     select,
     update,
 )
@@ -35,6 +37,8 @@ from newsletter.delivery.model import (
 from newsletter.delivery.statements import in_batch, is_batch
 from newsletter.delivery.tables import Batch, Delivery, Send
 from newsletter.editions.tables import Edition
+from newsletter.staff.model import NoticeKind, StaffActor
+from newsletter.staff.notices import want_notice
 from newsletter.subscribers.model import LeftOut
 
 WAITING = (BatchState.PLANNED, BatchState.CLAIMED, BatchState.REJECTED)
@@ -79,6 +83,56 @@ def close_stopped(session: Session, edition: int) -> int:
         .execution_options(synchronize_session=False)
     )
     return out
+
+
+def cut_off(
+    session: Session,
+    edition: int,
+    number: int,
+    people: Collection[int],
+    *,
+    again_at: datetime,
+    deferrals: int,
+) -> None:
+    """Give some people of a batch, still planned, a batch of their own; the newest attempt of the old one tells why."""
+    new = session.scalar(
+        update(Send)
+        .where(Send.edition == edition)
+        .values(next_batch=Send.next_batch + 1)
+        .returning(Send.next_batch)
+        .execution_options(synchronize_session=False)
+    )
+    assert new is not None, "sends are never deleted"
+    variant, attempt = session.execute(select(Batch.variant, Batch.attempt).where(is_batch(edition, number))).one()
+    session.execute(
+        insert(Batch).values(
+            edition=edition,
+            number=new - 1,
+            variant=variant,
+            state=BatchState.PLANNED,
+            people=len(people),
+            not_before=again_at,
+            deferrals=deferrals,
+            attempt=attempt,
+        )
+    )
+    session.execute(
+        update(Delivery)
+        .where(in_batch(edition, number), Delivery.subscriber.in_(people))
+        .values(batch=new - 1)
+        .execution_options(synchronize_session=False)
+    )
+
+
+def hold_planned(session: Session, edition: int, until: datetime) -> None:
+    """Let every batch of a send that is still planned wait until an instant."""
+    early = or_(Batch.not_before.is_(None), Batch.not_before < until)
+    session.execute(
+        update(Batch)
+        .where(Batch.edition == edition, Batch.state == BatchState.PLANNED, early)
+        .values(not_before=until)
+        .execution_options(synchronize_session=False)
+    )
 
 
 def settled_state(counts: Mapping[DeliveryState, int]) -> BatchState:
@@ -147,6 +201,19 @@ def move_send(session: Session, edition: int, to: SendState, *from_: SendState, 
         .execution_options(synchronize_session=False)
     )
     return found is not None
+
+
+def pause_send(session: Session, edition: int, *, actor: Actor, now: datetime, note: str) -> bool:
+    """Pause a running send, False when it does not run; staff are told when none of them has done it."""
+    told = without_addresses(note)
+    if not move_send(session, edition, SendState.PAUSED, SendState.RUNNING, note=told, paused_at=now):
+        return False
+    send = session.get_one(Send, edition)
+    audit_send(session, actor, now, "send paused", send, reason=note or "by hand")
+    if not isinstance(actor, StaffActor):
+        name = session.get_one(Edition, edition).id
+        want_notice(session, NoticeKind.PAUSED, name, cause=now.isoformat(), reason=told, now=now)
+    return True
 
 
 def lock_send(session: Session, edition: int) -> Send:

@@ -49,6 +49,12 @@ def slow_down(session: Session, account: str, until: datetime) -> None:
     )
 
 
+def lock_account(session: Session, account: str) -> None:
+    """Keep every other worker from counting what goes through an account until the transaction ends."""
+    _begin(session, account)
+    session.get_one(Pace, account, with_for_update=True, populate_existing=True)
+
+
 def _begin(session: Session, account: str) -> None:
     session.execute(insert_or_skip(session, Pace).values(account=account, busy_until=0, closed_until=0))
 

@@ -47,9 +47,15 @@ def list_sends(session: Session, *states: SendState) -> Sequence[Send]:
 def list_going(session: Session) -> list[Standing]:
     """The running sends of which a batch waits to be claimed, oldest first."""
     last = select(func.max(Attempt.started_at)).where(Attempt.edition == Send.edition).scalar_subquery()
+    # Until then it waits because it was told to, and not because nobody looked after it.
+    held = (
+        select(func.max(Batch.not_before))
+        .where(Batch.edition == Send.edition, Batch.state == BatchState.PLANNED)
+        .scalar_subquery()
+    )
     waits = exists().where(Batch.edition == Send.edition, Batch.state == BatchState.PLANNED)
     rows = session.execute(
-        select(Edition.id, Send.transport, Edition.base_url, Send.opened_at, Send.asked_at, last)
+        select(Edition.id, Send.transport, Edition.base_url, Send.opened_at, Send.asked_at, last, held)
         .join(Edition, Edition.serial == Send.edition)
         .where(Send.state == SendState.RUNNING, waits)
         .order_by(Send.opened_at, Send.edition)

@@ -30,6 +30,7 @@ from newsletter.delivery.moves import (
     close_stopped,
     count_anew,
     move_send,
+    pause_send,
     set_batch,
     settled_state,
 )
@@ -104,9 +105,8 @@ def pause(session: Session, edition: str, *, actor: Actor, now: datetime, note: 
     if isinstance(actor, StaffActor):
         require(actor.person, Act.STEER)
     send = get_send(session, edition)
-    if not move_send(session, send.edition, SendState.PAUSED, SendState.RUNNING, note=note, paused_at=now):
+    if not pause_send(session, send.edition, actor=actor, now=now, note=note):
         raise _cannot(session, edition, "paused")
-    audit_send(session, actor, now, "send paused", send, reason=note or "by hand")
 
 
 def resume(
@@ -136,6 +136,13 @@ def resume(
         session, send.edition, SendState.RUNNING, SendState.PAUSED, note="", paused_at=None, failing=0, asked_at=now
     ):
         raise _cannot(session, edition, "resumed")
+    # Whoever resumes has seen to what the others waited for.
+    session.execute(
+        update(Batch)
+        .where(Batch.edition == send.edition, Batch.state == BatchState.PLANNED)
+        .values(not_before=None)
+        .execution_options(synchronize_session=False)
+    )
     session.execute(
         update(Batch)
         .where(Batch.edition == send.edition, Batch.state == BatchState.REJECTED)
@@ -167,7 +174,7 @@ def finish(session: Session, edition: int, *, actor: Actor, now: datetime) -> bo
     found = session.scalar(
         update(Send)
         .where(Send.edition == edition, Send.state == SendState.RUNNING, ~unfinished)
-        .values(state=SendState.FINISHED, finished_at=now)
+        .values(state=SendState.FINISHED, finished_at=now, note="")
         .returning(Send.edition)
         .execution_options(synchronize_session=False)
     )

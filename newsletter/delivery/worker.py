@@ -84,6 +84,7 @@ def _send(worker: Worker, only: tuple[int, int] | None = None) -> Step:
             now=worker.clock.now(),
             lease=worker.lease,
             only=only,
+            daily=worker.limits.daily,
         )
     if claim is None:
         return Step.NOTHING_TO_DO

@@ -19,7 +19,8 @@ from newsletter.editions.model import ALLOWED_MOVES, OPEN, EditionState, Snapsho
 from newsletter.editions.queries import get_content, get_edition, list_approvals, list_authors
 from newsletter.editions.tables import Approval, Edition, EditionAuthor, EditionPicture, Picture
 from newsletter.errors import Refused
-from newsletter.staff.model import StaffActor, require
+from newsletter.staff.model import NoticeKind, StaffActor, require
+from newsletter.staff.notices import want_notice
 from newsletter.staff.roles import Act
 
 
@@ -206,6 +207,7 @@ def hold(session: Session, edition: str, *, actor: Actor, now: datetime, reason:
     _require_state(row, "held", EditionState.SCHEDULED)
     _move(session, row, EditionState.HELD, note=reason)
     _audit(session, actor, now, "edition held", row, reason=reason)
+    want_notice(session, NoticeKind.HELD, row.id, cause=now.isoformat(), reason=reason, now=now)
     return row
 
 
@@ -245,6 +247,8 @@ def start(session: Session, serial: int, *, actor: Actor, now: datetime, late_af
     record(
         session, actor, now, action, f"edition:{moved.id}", content_hash=moved.content_hash, reason=moved.note or "due"
     )
+    if moved.state is EditionState.HELD:
+        want_notice(session, NoticeKind.HELD, moved.id, cause=now.isoformat(), reason=moved.note, now=now)
     return EditionState(moved.state)
 
 

@@ -241,7 +241,7 @@ def finish_all(worker: Worker) -> None:
             raise
         except Exception as error:
             # It is tried again with every look, and keeps no other from its end.
-            _log.error("the send of edition number %s was not ended: %s", edition, type(error).__name__)
+            _log.error("send not ended", edition=edition, error=type(error).__name__)
 
 
 def keep_what_is_loaded() -> None:

@@ -16,6 +16,7 @@ from newsletter.database.schema import SchemaWatch
 from newsletter.database.session import Database, DatabaseUnusable
 from newsletter.delivery.worker import Worker
 from newsletter.log import get_log
+from newsletter.notices.mailing import Desk, tell_staff
 from newsletter.provider_events.model import SoftBounceRule
 from newsletter.schedule import jobs
 from newsletter.schedule.due import PERIOD, new_wakeups
@@ -26,7 +27,7 @@ from newsletter.schedule.executors.procrastinate import ProcrastinateExecutor
 from newsletter.schedule.leader import LeaderLock, leader_lock
 from newsletter.settings import Settings
 from newsletter.suppression_lists.sync import LOOK_EVERY, Sync
-from newsletter.wiring import make_sync, make_worker
+from newsletter.wiring import make_desk, make_sync, make_worker
 
 _log = get_log(__name__)
 
@@ -47,8 +48,10 @@ class Runner:
         executor: Executor | None = None,
         period: timedelta = PERIOD,
         sync: Sync | None = None,
+        desk: Desk | None = None,
     ) -> None:
         self._worker = worker
+        self._desk = desk
         self._rules = rules
         self._sync = sync
         self._lock = lock or leader_lock(worker.database)
@@ -86,6 +89,8 @@ class Runner:
                 # By then it is known whether this process leads.
                 next_run_time=self._worker.clock.now() + self._period,
             )
+        if self._desk is not None:
+            self._scheduler.add_job(self._tell, "interval", [self._desk], id="tell", seconds=PERIOD.total_seconds())
         self._scheduler.start()
         self._executor.start()
         if self._events:
@@ -153,6 +158,14 @@ class Runner:
             # By its name alone: its words may hold an address.
             _log.error("suppression lists were not compared", error=type(error).__name__)
 
+    def _tell(self, desk: Desk) -> None:
+        if not self._took_over:
+            return
+        try:
+            tell_staff(desk)
+        except Exception as error:
+            _log.warning("staff not told", error=type(error).__name__)
+
     def _lead(self) -> bool:
         if not (self._lock.is_held() or self._lock.acquire()):
             if self._took_over:
@@ -202,4 +215,4 @@ def make_runner(settings: Settings, database: Database, *, with_workers: bool = 
         make_sync(settings, database, clock),
     )
     executor = ProcrastinateExecutor(worker, rules) if with_workers and not database.is_sqlite else None
-    return Runner(worker, rules, executor=executor, sync=sync)
+    return Runner(worker, rules, executor=executor, sync=sync, desk=make_desk(settings, database, clock))

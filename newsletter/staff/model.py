@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
 
 from newsletter.database.audit import Actor, Source
 from newsletter.errors import Refused
@@ -17,6 +19,29 @@ class Person:
     email: str
     name: str
     roles: frozenset[Role]
+
+
+class NoticeKind(StrEnum):
+    """What staff are told by mail."""
+
+    HELD = "held"
+    """An edition is due and waits for a person."""
+    PAUSED = "paused"
+    """A send has paused itself."""
+    UNCERTAIN = "uncertain"
+    """Attempts are without an answer for too long."""
+
+
+@dataclass(frozen=True)
+class WantedNotice:
+    """Something to tell staff about an edition: why, and which attempts it is about."""
+
+    number: int
+    kind: NoticeKind
+    edition: str
+    reason: str
+    attempts: tuple[str, ...]
+    wanted_at: datetime
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from sqlalchemy.orm import Session
 
 from newsletter.errors import NotFound
 from newsletter.staff.model import Person
-from newsletter.staff.roles import Role
+from newsletter.staff.roles import MAY, Act, Role
 from newsletter.staff.tables import StaffMember, StaffRole
 
 
@@ -28,6 +28,11 @@ def get_person(session: Session, email: str) -> Person:
 def list_people(session: Session) -> list[Person]:
     """All members of staff, in the order in which they were added."""
     return [_person(row) for row in session.scalars(select(StaffMember).order_by(StaffMember.number))]
+
+
+def list_who_may(session: Session, act: Act) -> list[Person]:
+    """The members of staff whose roles let them do something, in the order in which they were added."""
+    return [person for person in list_people(session) if not person.roles.isdisjoint(MAY[act])]
 
 
 def count_with_role(session: Session, role: Role) -> int:

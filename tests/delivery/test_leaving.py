@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable
 
 import pytest
+from sqlalchemy import update
 from sqlalchemy.orm import Session
 
 from newsletter.database.audit import SCHEDULER, SHELL
@@ -16,6 +17,7 @@ from newsletter.schedule import jobs
 from newsletter.subscribers.actions import suppress, unsubscribe
 from newsletter.subscribers.model import SubscriberState, SuppressionReason
 from newsletter.subscribers.queries import get_subscriber
+from newsletter.subscribers.tables import Subscriber
 from tests.factories import KEY, NOON, RULES, FakeTransport, StillClock, add_cast, add_people, scheduled_edition, worker
 
 WHO = "reader2@example.org"
@@ -28,6 +30,11 @@ def _leave(session: Session) -> None:
 def _be_suppressed(session: Session) -> None:
     reason = SuppressionReason.BOUNCED
     suppress(session, WHO, reason=reason, source="provider", suppression_key=KEY, actor=SHELL, now=NOON)
+
+
+def _pause(session: Session) -> None:
+    number = get_subscriber(session, WHO).number
+    session.execute(update(Subscriber).where(Subscriber.number == number).values(state=SubscriberState.PAUSED))
 
 
 def claimed(database: Database) -> Claim:
@@ -43,7 +50,7 @@ def claimed(database: Database) -> Claim:
     return claim
 
 
-@pytest.mark.parametrize("go", [_leave, _be_suppressed])
+@pytest.mark.parametrize("go", [_leave, _be_suppressed, _pause])
 def test_who_goes_while_a_batch_takes_off_waits_until_it_is_in_flight(
     database: Database, go: Callable[[Session], None]
 ) -> None:
@@ -68,7 +75,7 @@ def test_who_goes_while_a_batch_takes_off_waits_until_it_is_in_flight(
     assert (flight.people, flight.dropped) == (3, frozenset())
 
 
-@pytest.mark.parametrize("go", [_leave, _be_suppressed])
+@pytest.mark.parametrize("go", [_leave, _be_suppressed, _pause])
 def test_who_went_before_a_batch_takes_off_is_dropped_even_when_they_went_at_the_same_moment(
     database: Database, go: Callable[[Session], None]
 ) -> None:

@@ -15,6 +15,7 @@ from newsletter.database.audit import SCHEDULER, SHELL
 from newsletter.database.base import Base
 from newsletter.database.session import Database
 from newsletter.delivery import batches, steering
+from newsletter.delivery.ledger import find_ledger_faults
 from newsletter.delivery.model import (
     BATCH_MOVES,
     DELIVERY_MOVES,
@@ -47,6 +48,8 @@ from tests.factories import (
 )
 
 STEPS = ("claim", "fly", "answer", "leave", "pause", "resume", "wait", "look", "settle", "stop")
+MOVING = ("fly", "answer", "look", "settle", "stop")
+"""The steps after which the whole ledger is added up."""
 PEOPLE = 7
 State = TypeVar("State", SendState, BatchState, DeliveryState)
 States = tuple[dict[int, SendState], dict[int, BatchState], dict[int, DeliveryState]]
@@ -153,8 +156,8 @@ class Play:
 @given(walk=st.lists(st.tuples(st.sampled_from(STEPS), st.integers(0, 11)), min_size=10, max_size=60))
 def test_whatever_happens_states_move_only_as_allowed(database: Database, walk: list[tuple[str, int]]) -> None:
     play = Play(database)
+    before = play.look()
     for name, number in walk:
-        before = play.look()
         try:
             play.step(name, number)
         except (Refused, LostClaim):
@@ -165,6 +168,10 @@ def test_whatever_happens_states_move_only_as_allowed(database: Database, walk: 
         _check(name, before[1], after[1], BATCH_MOVES)
         _check(name, before[2], after[2], DELIVERY_MOVES)
         assert len(after[2]) == PEOPLE
+        if name in MOVING:
+            with database.snapshot() as session:
+                assert [str(fault) for fault in find_ledger_faults(session)] == [], name
+        before = after
     assert all(times == 1 for times in play.handed.values()), "nobody has it twice"
 
 

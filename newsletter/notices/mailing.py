@@ -1,0 +1,142 @@
+"""Mails the notices that are wanted to the staff who may steer. Nothing that goes wrong here reaches a send."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+
+from sqlalchemy import exists, select
+from sqlalchemy.orm import Session
+
+from newsletter.clock import Clock
+from newsletter.database.audit import SCHEDULER
+from newsletter.database.session import Database
+from newsletter.delivery.model import AttemptState, DeliveryState
+from newsletter.delivery.tables import Attempt, Delivery
+from newsletter.editions.tables import Edition
+from newsletter.log import get_log
+from newsletter.mail import Mailbox
+from newsletter.notices.letters import Letter, write_letter
+from newsletter.providers.contract import Outcome, OutgoingBatch, PersonalMail, Transport
+from newsletter.rendering.brand import read_brand
+from newsletter.staff.model import NoticeKind, Person, WantedNotice
+from newsletter.staff.notices import list_told_attempts, put_back, take_notice, want_notice
+from newsletter.staff.queries import list_who_may
+from newsletter.staff.roles import Act
+
+_log = get_log(__name__)
+
+TELL_AFTER = timedelta(minutes=15)
+"""How long an attempt may be uncertain before staff are told: most are settled by an event before."""
+
+AGAIN_AFTER = timedelta(minutes=1)
+"""How long a notice waits that could not be sent; each time twice as long, up to an hour."""
+
+GIVEN_UP_AFTER = timedelta(days=2)
+"""After this a notice is too old to be of use."""
+
+_PERHAPS_SENT = (Outcome.ACCEPTED, Outcome.UNCERTAIN)
+
+
+@dataclass(frozen=True)
+class Desk:
+    """What notices are written and sent with; `workspace` has their templates and the brand."""
+
+    database: Database
+    transport: Transport
+    clock: Clock
+    workspace: Path
+    clinic: str
+    sender: Mailbox
+    reply_to: Mailbox
+
+
+def tell_staff(desk: Desk) -> int:
+    """Send every notice that is wanted, each once; gives how many went. Raises only what the database raises."""
+    with desk.database.write() as session:
+        _want_for_uncertain(session, desk)
+    told = 0
+    while taken := _take(desk):
+        trouble = _send(desk, *taken)
+        told += not trouble
+        if trouble:
+            _log.warning("notice not sent", notice=taken[0].number, reason=trouble)
+            with desk.database.write() as session:
+                now = desk.clock.now()
+                put_back(session, taken[0], actor=SCHEDULER, now=now, again_after=AGAIN_AFTER, trouble=trouble)
+    return told
+
+
+def _want_for_uncertain(session: Session, desk: Desk) -> None:
+    now = desk.clock.now()
+    in_doubt = exists().where(
+        Delivery.edition == Attempt.edition,
+        Delivery.batch.between(Attempt.batch, Attempt.batch),
+        Delivery.state == DeliveryState.UNCERTAIN,
+        Delivery.attempt == Attempt.id,
+    )
+    rows = session.execute(
+        select(Edition.id, Attempt.id)
+        .join(Edition, Edition.serial == Attempt.edition)
+        .where(Attempt.state == AttemptState.UNCERTAIN, Attempt.started_at <= now - TELL_AFTER, in_doubt)
+        .order_by(Attempt.started_at, Attempt.id)
+    )
+    by_edition: dict[str, list[str]] = {}
+    for edition, attempt in rows:
+        by_edition.setdefault(edition, []).append(attempt)
+    for edition, attempts in by_edition.items():
+        told = list_told_attempts(session, edition)
+        new = [attempt for attempt in attempts if attempt not in told]
+        if new:
+            reason = "no clear answer came"
+            kind = NoticeKind.UNCERTAIN
+            want_notice(session, kind, edition, cause=new[0], reason=reason, now=now, attempts=new)
+
+
+def _take(desk: Desk) -> tuple[WantedNotice, list[Person]] | None:
+    now = desk.clock.now()
+    with desk.database.write() as session:
+        notice = take_notice(session, actor=SCHEDULER, now=now, wanted_after=now - GIVEN_UP_AFTER)
+        return (notice, list_who_may(session, Act.STEER)) if notice else None
+
+
+def _send(desk: Desk, notice: WantedNotice, people: list[Person]) -> str:
+    """Hand a notice over; gives why it was certainly not sent, or nothing."""
+    if not people:
+        return "nobody may pause, resume or stop a send; give somebody that role: newsletter staff add"
+    try:
+        letter = write_letter(notice, workspace=desk.workspace, brand=read_brand(desk.workspace), clinic=desk.clinic)
+    except Exception as error:
+        # A template that staff have changed can fail in any way.
+        return f"it could not be written: {type(error).__name__}: {error}"
+    try:
+        receipt = desk.transport.send(_batch(desk, notice, letter, people))
+    except Exception as error:
+        # It may have got through, and nobody is told twice.
+        _log.error("transport failed", notice=notice.number, error=type(error).__name__)
+        return ""
+    return "" if receipt.outcome in _PERHAPS_SENT else receipt.reason or receipt.outcome.value
+
+
+def _batch(desk: Desk, notice: WantedNotice, letter: Letter, people: list[Person]) -> OutgoingBatch:
+    name = f"notice{notice.number}"
+    return OutgoingBatch(
+        attempt=name,
+        sender=desk.sender,
+        reply_to=desk.reply_to,
+        subject=letter.subject,
+        html=letter.html,
+        text=letter.text,
+        date=notice.wanted_at,
+        people=tuple(
+            PersonalMail(
+                delivery=f"{name}x{person.number}",
+                recipient=Mailbox(person.email),
+                substitutions={},
+                headers={"Auto-Submitted": "auto-generated"},  # RFC 3834, 5.1
+                custom_args={"newsletter_notice": name},
+            )
+            for person in people
+        ),
+    )

@@ -1,0 +1,85 @@
+"""What staff are to be told by mail: left as a row by whoever finds it out, sent later by the room `notices`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+
+from sqlalchemy import select, update
+from sqlalchemy.orm import Session
+
+from newsletter.database.audit import Actor, record, without_addresses
+from newsletter.database.base import insert_or_skip
+from newsletter.staff.model import NoticeKind, WantedNotice
+from newsletter.staff.tables import Notice
+
+
+def want_notice(
+    session: Session,
+    kind: NoticeKind,
+    edition: str,
+    *,
+    cause: str,
+    reason: str,
+    now: datetime,
+    attempts: Sequence[str] = (),
+) -> None:
+    """Have staff told about an edition, in the transaction of what is told; the same cause is told once.
+
+    `cause` tells one thing that happened from the next: the attempt, or the time. Addresses in the reason are cut out.
+    """
+    session.execute(
+        insert_or_skip(session, Notice).values(
+            cause=f"{kind.value} {edition} {cause}",
+            kind=kind,
+            edition=edition,
+            reason=without_addresses(reason),
+            attempts=list(attempts),
+            wanted_at=now,
+            not_before=now,
+            tries=0,
+            trouble="",
+        )
+    )
+
+
+def take_notice(session: Session, *, actor: Actor, now: datetime, wanted_after: datetime) -> WantedNotice | None:
+    """The oldest notice that may be sent now, from here on counted as sent; None when there is none."""
+    waiting = (
+        select(Notice.number)
+        .where(Notice.sent_at.is_(None), Notice.not_before <= now, Notice.wanted_at > wanted_after)
+        .order_by(Notice.number)
+        .limit(1)
+        .with_for_update(skip_locked=True)
+    )
+    number = session.scalar(waiting)
+    if number is None:
+        return None
+    row = session.get_one(Notice, number, populate_existing=True)
+    row.sent_at = now
+    record(session, actor, now, "staff told", f"edition:{row.edition}", notice=number, kind=row.kind.value)
+    return WantedNotice(number, row.kind, row.edition, row.reason, tuple(row.attempts), row.wanted_at)
+
+
+def put_back(
+    session: Session, notice: WantedNotice, *, actor: Actor, now: datetime, again_after: timedelta, trouble: str
+) -> None:
+    """A notice was certainly not sent, and waits to be tried again: twice as long with each try."""
+    tries = session.scalar(
+        update(Notice)
+        .where(Notice.number == notice.number)
+        .values(sent_at=None, tries=Notice.tries + 1, trouble=without_addresses(trouble))
+        .returning(Notice.tries)
+        .execution_options(synchronize_session=False)
+    )
+    wait = again_after * (1 << min((tries or 1) - 1, 6))
+    session.execute(update(Notice).where(Notice.number == notice.number).values(not_before=now + wait))
+    record(session, actor, now, "staff not told", f"edition:{notice.edition}", notice=notice.number, reason=trouble)
+
+
+def list_told_attempts(session: Session, edition: str) -> set[str]:
+    """The attempts of an edition about which staff are told already, or will be."""
+    rows = session.scalars(
+        select(Notice.attempts).where(Notice.edition == edition, Notice.kind == NoticeKind.UNCERTAIN)
+    )
+    return {attempt for attempts in rows for attempt in attempts}
