@@ -28,7 +28,12 @@ def is_late(send_at: datetime, now: datetime, late_after: timedelta) -> bool:
 
 def is_silent(last_seen: datetime | None, now: datetime) -> bool:
     """Whether the scheduler has not been seen for too long, or the clock was put back behind its last sign of life."""
-    return last_seen is None or now - last_seen > SILENT_AFTER or last_seen - now > PERIOD
+    return last_seen is None or now - last_seen > SILENT_AFTER or went_back(last_seen, now)
+
+
+def went_back(last_seen: datetime, now: datetime) -> bool:
+    """Whether the clock is behind the time at which the scheduler was last seen, by more than a period."""
+    return last_seen - now > PERIOD
 
 
 def new_wakeups(times: Iterable[datetime], known: Collection[datetime], now: datetime) -> list[datetime]:

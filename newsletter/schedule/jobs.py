@@ -14,7 +14,12 @@ from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
 from newsletter.database.audit import SCHEDULER
-from newsletter.database.heartbeat import find_dead_workers, forget_long_dead_workers, record_heartbeat
+from newsletter.database.heartbeat import (
+    find_dead_workers,
+    find_heartbeat,
+    forget_long_dead_workers,
+    record_heartbeat,
+)
 from newsletter.database.instance import keep_to_its_place
 from newsletter.database.session import DatabaseUnusable
 from newsletter.delivery import batches, plan, planning, steering
@@ -25,7 +30,7 @@ from newsletter.editions.actions import expire_approvals, hold
 from newsletter.editions.queries import list_due, list_scheduled_times
 from newsletter.errors import Refused
 from newsletter.log import get_log
-from newsletter.schedule.due import HORIZON, WORKER_DEAD_AFTER, WORKER_FORGOTTEN_AFTER
+from newsletter.schedule.due import HORIZON, WORKER_DEAD_AFTER, WORKER_FORGOTTEN_AFTER, went_back
 from newsletter.schedule.event_jobs import EventRules, apply_waiting
 
 _log = get_log(__name__)
@@ -69,6 +74,10 @@ def reconcile(worker: Worker, rules: Rules, announce: Announce = keep_to_oneself
     now = worker.clock.now()
     with worker.database.write() as session:
         locked = keep_to_its_place(session, now)
+        last_seen = find_heartbeat(session, PART)
+        if last_seen is not None and went_back(last_seen, now):
+            # Nothing is undone or repeated: what is due is read from rows that have moved on.
+            _log.warning("clock went back", by_seconds=int((last_seen - now).total_seconds()))
         record_heartbeat(session, part=PART, worker=worker.name, now=now)
         expire_approvals(session, actor=SCHEDULER, now=now)
         forget_long_dead_workers(session, WORKER_FORGOTTEN_AFTER)

@@ -1,4 +1,4 @@
-"""A process of the kill tests that sends through SendGrid's transport, until it is killed or nothing is left to do.
+"""A process of the kill tests that sends through SendGrid or SMTP, until it is killed or nothing is left to do.
 
 It is forked from a server that has everything imported: a life begins in milliseconds, and shares nothing with the one
 before it but the database.
@@ -26,8 +26,11 @@ from newsletter.delivery.tables import Batch, Send
 from newsletter.delivery.worker import Worker
 from newsletter.editions.queries import list_due
 from newsletter.providers.sendgrid.transport import SendGridTransport
+from newsletter.providers.smtp.transport import SmtpTransport
+from newsletter.schedule.due import PERIOD
 from newsletter.schedule.jobs import Rules, run_until_idle
 from newsletter.schedule.runner import Runner
+from newsletter.settings import read_smtp_url
 from newsletter.subscribers.tokens import Tokens
 from tests.factories import KEY, RULES
 from tests.sendgrid_double.running import KEY as SENDGRID_KEY
@@ -51,11 +54,12 @@ class When(StrEnum):
 
 @dataclass(frozen=True)
 class Moment:
-    """When a process kills itself: at the nth statement that begins so."""
+    """When a process kills itself, or falls asleep: at the nth statement that begins so."""
 
     statement: str
     when: When
     nth: int = 1
+    by: signal.Signals = signal.SIGKILL
 
     def __str__(self) -> str:
         return f"{self.statement.strip()} {self.nth}, {self.when}"
@@ -63,10 +67,11 @@ class Moment:
 
 @dataclass(frozen=True)
 class Life:
-    """One process: its database, its SendGrid, and how it is to die, if it is."""
+    """One process: its database, its provider, and how it is to die, if it is."""
 
     url: str
     host: str
+    """As in SENDGRID_HOST, or in SMTP_URL."""
     batch_limit: int = 20
     moment: Moment | None = None
     by_runner: bool = False
@@ -74,6 +79,8 @@ class Life:
     locked: bool = True
     """Only the leader works; without it every runner believes that it leads."""
     stale_after: timedelta = SOON
+    late_after: timedelta = RULES.late_after
+    period: timedelta = PERIOD
 
 
 class EverybodyLeads:
@@ -128,16 +135,20 @@ def is_under_way(database: Database) -> bool:
 def _live(life: Life, busy: Connection) -> None:
     clock = SystemClock()
     database = open_database(life.url)
-    transport = SendGridTransport(SENDGRID_KEY, life.host, clock)
+    transport: SendGridTransport | SmtpTransport = (
+        SmtpTransport(read_smtp_url(life.host), clock)
+        if life.host.startswith("smtp:")
+        else SendGridTransport(SENDGRID_KEY, life.host, clock)
+    )
     transport.batch_limit = life.batch_limit
     worker = Worker(f"life {os.getpid()}", database, transport, Tokens([KEY]), clock, lease=SOON)
-    rules = Rules(RULES.zone, RULES.late_after, stale_after=life.stale_after)
+    rules = Rules(RULES.zone, life.late_after, stale_after=life.stale_after)
     if life.moment:
         _die_at(database.engine, life.moment)
     busy.send(None)
     pause = threading.Event()
     if life.by_runner:
-        runner = Runner(worker, rules, None if life.locked else EverybodyLeads())
+        runner = Runner(worker, rules, None if life.locked else EverybodyLeads(), period=life.period)
         runner.start()
         while is_under_way(database):
             pause.wait(GLANCE)
@@ -155,26 +166,28 @@ def _live(life: Life, busy: Connection) -> None:
 def _die_at(engine: Engine, moment: Moment) -> None:
     seen, armed = 0, False
 
+    def come() -> None:
+        nonlocal armed
+        armed = False
+        os.kill(os.getpid(), moment.by)
+        if moment.by is signal.SIGKILL:
+            # Not one statement more, however late the signal comes.
+            signal.pause()
+
     @event.listens_for(engine, "after_cursor_execute")
     def executed(connection: Any, cursor: Any, statement: str, *rest: Any) -> None:
         nonlocal seen, armed
         seen += statement.startswith(moment.statement)
-        armed = armed or seen == moment.nth
+        armed = armed or (seen == moment.nth and statement.startswith(moment.statement))
         if armed and moment.when is When.INSIDE:
-            _die()
+            come()
 
     @event.listens_for(engine, "commit")
     def committing(connection: Any) -> None:
         if armed and moment.when is When.BEFORE_COMMIT:
-            _die()
+            come()
 
     @event.listens_for(engine, "checkin")
     def given_back(connection: Any, record: Any) -> None:
         if armed:
-            _die()
-
-
-def _die() -> None:
-    os.kill(os.getpid(), signal.SIGKILL)
-    # Not one statement more, however late the signal comes.
-    signal.pause()
+            come()
