@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from starlette.requests import Request
 from starlette.responses import HTMLResponse
+from starlette.types import Scope
 
 from newsletter.clock import Clock, SystemClock
 from newsletter.database.session import Database
@@ -100,3 +102,14 @@ def site_of(request: Request) -> Site:
 def letter_response(html: str, headers: Mapping[str, str] | None = None) -> HTMLResponse:
     """A rendered letter as a page of its own: styled and illustrated as in the mail, unable to run anything."""
     return HTMLResponse(html, headers={"Content-Security-Policy": LETTER, **(headers or {})})
+
+
+def is_local_peer(scope: Scope) -> bool:
+    """Whether a request comes from this machine, and not through a proxy on it."""
+    peer = (scope.get("client") or ("", 0))[0]
+    # A proxy on this machine speaks for somebody else.
+    forwarded = any(name.startswith(b"x-forwarded") or name == b"forwarded" for name, _ in scope["headers"])
+    try:
+        return ip_address(peer).is_loopback and not forwarded
+    except ValueError:
+        return False

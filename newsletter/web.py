@@ -12,6 +12,9 @@ from starlette.responses import Response
 from starlette.routing import Mount
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from newsletter.operations.metrics import Measurements
+from newsletter.operations.routes import ROUTES as OPERATIONS
+from newsletter.operations.routes import CountAnswers
 from newsletter.public.pages import PAGES
 from newsletter.public.routes import ROUTES as PUBLIC
 from newsletter.settings import Settings, is_loopback
@@ -38,12 +41,13 @@ def create_app(site: Site, *, public_only: bool = False) -> ASGIApp:
     base_url = site.settings.machine.base_url
     studio = Mount("/studio", routes=STUDIO, middleware=[Middleware(LoopbackOnly, site=site)])
     app = Starlette(
-        routes=[*PUBLIC, *([studio] if has_studio(site.settings, public_only=public_only) else [])],
+        routes=[*OPERATIONS, *PUBLIC, *([studio] if has_studio(site.settings, public_only=public_only) else [])],
         exception_handlers={404: _not_found, 500: _failed},
     )
     app.state.site = site
+    app.state.measurements = Measurements(site.database, site.clock)
     # Around all of it: Starlette answers 500 from outside its own middleware.
-    return SafeHeaders(app, https=base_url.startswith("https:"))
+    return SafeHeaders(CountAnswers(app, app.state.measurements), https=base_url.startswith("https:"))
 
 
 def has_studio(settings: Settings, *, public_only: bool = False) -> bool:

@@ -10,6 +10,7 @@ import typer
 
 from newsletter.cli.console import load_settings, say
 from newsletter.cli.rows import opened
+from newsletter.cli.serve import HealthPort, answering_health
 
 if TYPE_CHECKING:
     from sqlalchemy.orm import Session
@@ -26,6 +27,7 @@ def register(app: typer.Typer) -> None:
 
 def scheduler(
     once: Annotated[bool, typer.Option("--once", help="Do what is due now, and end.")] = False,
+    health_port: HealthPort = 0,
 ) -> None:
     """Send every scheduled edition when its time has come, until it is ended with Ctrl-C.
 
@@ -61,13 +63,15 @@ def scheduler(
             return
         runner = make_runner(settings, database, with_workers=True)
         say("Waiting for what is scheduled. End with Ctrl-C.")
-        run_until_ended(runner, "The scheduler")
+        with answering_health(settings, database, health_port):
+            run_until_ended(runner, "The scheduler")
 
 
 def worker(
     concurrency: Annotated[
         int, typer.Option("--concurrency", min=1, max=12, help="How many batches it sends at once.")
     ] = 4,
+    health_port: HealthPort = 0,
 ) -> None:
     """Send batches beside other workers, on this machine or others, until it is ended with Ctrl-C; on PostgreSQL.
 
@@ -88,7 +92,8 @@ def worker(
             )
         at_work = make_queue_worker(settings, database, concurrency)
         say(f"Sending up to {concurrency} batches at once. End with Ctrl-C.")
-        run_until_ended(at_work, "The worker")
+        with answering_health(settings, database, health_port):
+            run_until_ended(at_work, "The worker")
 
 
 def run_until_ended(part: Runner | QueueWorker, name: str) -> None:

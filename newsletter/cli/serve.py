@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import signal
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -18,6 +20,10 @@ if TYPE_CHECKING:
     from newsletter.settings import Settings
 
 Host = Annotated[str, typer.Option("--host", help="The address to listen on.")]
+HealthPort = Annotated[
+    int,
+    typer.Option("--health-port", min=0, max=65535, help="A port for /healthz, /readyz and /metrics; 0: none."),
+]
 Port = Annotated[int, typer.Option("--port", min=1, max=65535, help="The port to listen on.")]
 
 
@@ -105,6 +111,30 @@ def make_server(
         timeout_graceful_shutdown=5,
     )
     return uvicorn.Server(config)
+
+
+@contextmanager
+def answering_health(settings: Settings, database: Database, port: int) -> Iterator[None]:
+    """Answer /healthz, /readyz and /metrics on a port of this machine meanwhile; 0: on none."""
+    if not port:
+        yield
+        return
+    import uvicorn
+
+    from newsletter.operations.routes import create_health_app
+    from newsletter.site import make_site
+
+    refuse_taken_port("127.0.0.1", port)
+    app = create_health_app(make_site(settings, database))
+    config = uvicorn.Config(app, port=port, log_config=None, access_log=False, server_header=False, proxy_headers=False)
+    server = uvicorn.Server(config)
+    answering = threading.Thread(target=server.run, name="newsletter-health", daemon=True)
+    answering.start()
+    try:
+        yield
+    finally:
+        server.should_exit = True
+        answering.join()
 
 
 def refuse_taken_port(host: str, port: int) -> None:

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from ipaddress import ip_address
-
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from newsletter.site import Site
+from newsletter.site import Site, is_local_peer
 from newsletter.studio.pages import PAGES
 
 LOCAL_NAMES = frozenset({"localhost", "127.0.0.1", "::1"})
@@ -24,21 +22,11 @@ class LoopbackOnly:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass on, or answer 403."""
-        if scope["type"] == "http" and not (_is_local_peer(scope) and _is_local_name(scope)):
+        if scope["type"] == "http" and not (is_local_peer(scope) and _is_local_name(scope)):
             page = PAGES.show(self._site, "staff_only.html", {}, status=403)
             await page(scope, receive, send)
         else:
             await self._app(scope, receive, send)
-
-
-def _is_local_peer(scope: Scope) -> bool:
-    peer = (scope.get("client") or ("", 0))[0]
-    # A proxy on this machine speaks for somebody else.
-    forwarded = any(name.startswith(b"x-forwarded") or name == b"forwarded" for name, _ in scope["headers"])
-    try:
-        return ip_address(peer).is_loopback and not forwarded
-    except ValueError:
-        return False
 
 
 def _is_local_name(scope: Scope) -> bool:

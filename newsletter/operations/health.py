@@ -1,0 +1,99 @@
+"""Whether the newsletter can do its work just now, from the rows; nothing here names a person or an edition."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session
+
+from newsletter.database.heartbeat import BACKUP, find_heartbeat
+from newsletter.database.instance import HOW_TO_UNLOCK, find_lock
+from newsletter.database.session import Database, DatabaseUnusable
+from newsletter.delivery.model import AttemptState
+from newsletter.delivery.tables import Attempt
+from newsletter.errors import Refused
+from newsletter.migrations import pending
+from newsletter.operations.model import Check, State
+from newsletter.schedule.due import PERIOD, SILENT_AFTER
+from newsletter.schedule.jobs import PART
+
+UNCERTAIN_FOR = timedelta(minutes=15)
+"""After so long without an event, only a person can say what became of an attempt."""
+
+BACKUP_EVERY = timedelta(days=2)
+"""A backup older than this is worth a word."""
+
+
+def check_readiness(database: Database, now: datetime) -> list[Check]:
+    """How the database, its lock, the scheduler, the clock and uncertain attempts stand."""
+    try:
+        steps = pending(database.engine)
+        if steps:
+            return [_stop("database", f"it lacks {len(steps)} steps", "Run: newsletter database upgrade")]
+        with database.read() as session:
+            seen = find_heartbeat(session, PART)
+            return [
+                Check("database", State.OK, "reachable and up to date"),
+                check_lock(session),
+                check_scheduler(seen, now),
+                check_clock(seen, now),
+                check_uncertain(session, now),
+            ]
+    except (DatabaseUnusable, Refused) as error:
+        return [_stop("database", str(error), "")]
+
+
+def check_lock(session: Session) -> Check:
+    """Whether editions may be sent from this database."""
+    if reason := find_lock(session):
+        return _stop("sending", f"locked: {reason}", HOW_TO_UNLOCK)
+    return Check("sending", State.OK, "not locked")
+
+
+def check_scheduler(seen: datetime | None, now: datetime) -> Check:
+    """Whether the scheduler was at work within three of its periods."""
+    if seen is None or now - seen > SILENT_AFTER:
+        told = "has never run here" if seen is None else f"was last at work {_ago(now - seen)} ago"
+        return _stop("scheduler", told, "Start it: newsletter serve, or newsletter scheduler")
+    return Check("scheduler", State.OK, "at work")
+
+
+def check_clock(seen: datetime | None, now: datetime) -> Check:
+    """Whether the clock was put back behind the scheduler's last sign of life; nothing is due until it is there again."""
+    if seen is not None and seen - now > PERIOD:
+        return _stop(
+            "clock", f"is {_ago(seen - now)} before the scheduler's last sign of life", "Set the clock by NTP."
+        )
+    return Check("clock", State.OK, "goes on")
+
+
+def check_uncertain(session: Session, now: datetime) -> Check:
+    """How old the oldest attempt is of which nobody knows what became of it."""
+    oldest = session.scalar(select(func.min(Attempt.started_at)).where(Attempt.state == AttemptState.UNCERTAIN))
+    if oldest is None:
+        return Check("uncertain", State.OK, "none")
+    state = State.WARN if now - oldest > UNCERTAIN_FOR else State.OK
+    return Check("uncertain", state, f"the oldest is {_ago(now - oldest)} old", "See: newsletter status")
+
+
+def check_backup(session: Session, now: datetime) -> Check:
+    """How old the last backup is."""
+    made = find_heartbeat(session, BACKUP)
+    remedy = "Make one every night: newsletter database backup DIR"
+    if made is None:
+        return Check("backup", State.WARN, "none was made yet", remedy)
+    state = State.WARN if now - made > BACKUP_EVERY else State.OK
+    return Check("backup", state, f"the last one is {_ago(now - made)} old", remedy if state is State.WARN else "")
+
+
+def _stop(name: str, told: str, remedy: str) -> Check:
+    return Check(name, State.STOP, told, remedy)
+
+
+def _ago(span: timedelta) -> str:
+    seconds = int(span.total_seconds())
+    for unit, length in (("days", 86_400), ("hours", 3_600), ("minutes", 60)):
+        if seconds >= 2 * length:
+            return f"{seconds // length} {unit}"
+    return f"{seconds} seconds"
