@@ -12,6 +12,7 @@ from newsletter.cli import (
     campaigns,
     database,
     demo,
+    doctor,
     editions,
     scheduler,
     sendgrid_double,
@@ -40,6 +41,7 @@ scheduler.register(app)
 subscribers.register(app)
 staff.register(app)
 database.register(app)
+doctor.register(app)
 serve.register(app)
 sendgrid_double.register(app)
 demo.register(app)

@@ -60,7 +60,7 @@ def check_scheduler(seen: datetime | None, now: datetime) -> Check:
 
 
 def check_clock(seen: datetime | None, now: datetime) -> Check:
-    """Whether the clock was put back behind the scheduler's last sign of life; nothing is due until it is there again."""
+    """Whether the clock was put back behind the scheduler's last sign of life; nothing is due meanwhile."""
     if seen is not None and seen - now > PERIOD:
         return _stop(
             "clock", f"is {_ago(seen - now)} before the scheduler's last sign of life", "Set the clock by NTP."

@@ -1,0 +1,153 @@
+"""Looks at everything that a send needs, and says of each what to do where it is not as it should be."""
+
+from __future__ import annotations
+
+import http.client
+import shutil
+from datetime import datetime, timedelta
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from dns.resolver import Resolver
+
+from newsletter.campaigns.catalogue import list_campaigns
+from newsletter.clock import in_clinic_time
+from newsletter.database.session import Database
+from newsletter.errors import NewsletterError
+from newsletter.operations.dns import check_replies, check_sender_domain
+from newsletter.operations.health import check_backup, check_readiness
+from newsletter.operations.model import Check, State
+from newsletter.providers.sendgrid.account import MAIL_SEND, KeyAnswer, ask_about_key
+from newsletter.rendering.brand import read_brand
+from newsletter.settings import Settings, is_loopback, objection_to_base_url
+from newsletter.subscribers.topics import read_topics
+from newsletter.wiring import make_tokens, suppression_key
+
+TIMEOUT = 5.0
+_MEGABYTE = 1_000_000
+_CLOCK_OFF, _CLOCK_WRONG = timedelta(seconds=30), timedelta(minutes=5)
+
+
+def examine(settings: Settings, database: Database, resolver: Resolver, now: datetime) -> list[Check]:
+    """Every check, in the order in which one would look; nothing is changed, and what cannot be asked is said so."""
+    checks = [check_files(settings), check_keys(settings), *check_readiness(database, now)]
+    if all(check.state is not State.STOP for check in checks if check.name == "database"):
+        with database.read() as session:
+            checks.append(check_backup(session, now))
+    checks += [check_disk(settings.workspace), check_time_zone(settings, now), check_base_url(settings)]
+    by_sendgrid = settings.machine.transport == "sendgrid"
+    if by_sendgrid:
+        checks += check_sendgrid(settings, now)
+    if settings.machine.transport != "mailbox":
+        checks += check_sender_domain(_domain(settings.sender.address), resolver, by_sendgrid=by_sendgrid)
+        checks.append(check_replies(_domain(settings.sender.reply_to), resolver))
+    return checks
+
+
+def check_files(settings: Settings) -> Check:
+    """Whether the workspace's own files can be read."""
+    try:
+        read_brand(settings.workspace)
+        read_topics(settings.workspace)
+        months = len(list_campaigns(settings.workspace))
+    except NewsletterError as error:
+        return Check("workspace", State.STOP, str(error), "Mend the file.")
+    return Check("workspace", State.OK, f"{settings.workspace}, {months} months")
+
+
+def check_keys(settings: Settings) -> Check:
+    """Whether the keys are set, and nobody else on this machine may read them."""
+    try:
+        make_tokens(settings)
+        suppression_key(settings)
+    except NewsletterError as error:
+        return Check("keys", State.STOP, str(error))
+    file = settings.workspace / ".env"
+    if file.exists() and file.stat().st_mode & 0o077:
+        return Check("keys", State.WARN, "others on this machine may read .env", f"Run: chmod 600 {file}")
+    return Check("keys", State.OK, "set")
+
+
+def check_disk(workspace: Path) -> Check:
+    """Whether there is room for rows, pictures and backups."""
+    free = shutil.disk_usage(workspace).free // _MEGABYTE
+    state = State.STOP if free < 100 else State.WARN if free < 1_000 else State.OK
+    return Check("disk", state, f"{free} MB free", "" if state is State.OK else "Make room.")
+
+
+def check_time_zone(settings: Settings, now: datetime) -> Check:
+    """What time it is at the clinic, for a person to compare."""
+    return Check("time zone", State.OK, f"at the clinic it is {in_clinic_time(now, settings.clinic.zone)}")
+
+
+def check_base_url(settings: Settings) -> Check:
+    """Whether links in mails lead here, over https."""
+    url = settings.machine.base_url
+    real = settings.machine.transport != "mailbox" and not _to_double(settings)
+    if real and (objection := objection_to_base_url(url)):
+        return Check("BASE_URL", State.STOP, f"{url}: {objection}")
+    parts = urlsplit(url)
+    kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
+    connection = kind(parts.hostname or "", parts.port, timeout=TIMEOUT)
+    remedy = "Start the web (newsletter serve, or newsletter web), and look at the proxy before it."
+    try:
+        connection.request("GET", "/healthz")
+        answer = connection.getresponse()
+        ours = answer.status == 200 and answer.read(10) == b"ok\n"
+    except (OSError, http.client.HTTPException) as error:
+        return Check("BASE_URL", State.WARN, f"{url} does not answer here ({type(error).__name__})", remedy)
+    finally:
+        connection.close()
+    if not ours:
+        return Check("BASE_URL", State.WARN, f"something else than the newsletter answers at {url}", remedy)
+    return Check("BASE_URL", State.OK, f"{url} answers")
+
+
+def check_sendgrid(settings: Settings, now: datetime) -> list[Check]:
+    """Whether SendGrid takes the key, and tells of deliveries in a way that can be verified."""
+    machine = settings.machine
+    key = machine.sendgrid_api_key.get_secret_value()
+    if not key:
+        remedy = "Put the account's key into .env as NEWSLETTER_SENDGRID_API_KEY."
+        return [Check("SendGrid", State.STOP, "SENDGRID_API_KEY is not set", remedy)]
+    try:
+        answer = ask_about_key(key, machine.sendgrid_host)
+    except OSError as error:
+        told = f"could not ask {machine.sendgrid_host} ({type(error).__name__})"
+        checks = [Check("SendGrid", State.WARN, told, "Look at the network of this machine.")]
+    else:
+        checks = [_judge_key(answer), *_judge_clock(answer, now)]
+    if machine.sendgrid_webhook_public_key:
+        return [*checks, Check("webhook", State.OK, "its public key is set")]
+    remedy = "In SendGrid: Settings, Mail Settings, Signed Event Webhook; copy its key into .env."
+    told = "SENDGRID_WEBHOOK_PUBLIC_KEY is not set: nothing is heard of deliveries"
+    return [*checks, Check("webhook", State.WARN, told, remedy)]
+
+
+def _judge_key(answer: KeyAnswer) -> Check:
+    if answer.status == 200:
+        if MAIL_SEND in answer.scopes:
+            return Check("SendGrid", State.OK, "the key may send")
+        return Check(
+            "SendGrid", State.STOP, "the key may not send", "Give it the scope Mail Send, or take another key."
+        )
+    if answer.status in (401, 403):
+        return Check("SendGrid", State.STOP, f"refuses the key ({answer.status})", "Set a key that is in force.")
+    return Check("SendGrid", State.WARN, f"answered {answer.status}; what the key may do is not known", "Try later.")
+
+
+def _judge_clock(answer: KeyAnswer, now: datetime) -> list[Check]:
+    if answer.time is None:
+        return []
+    off = abs(now - answer.time)
+    told = f"differs from SendGrid's by {off.total_seconds():.0f} s"
+    state = State.STOP if off > _CLOCK_WRONG else State.WARN if off > _CLOCK_OFF else State.OK
+    return [Check("this machine's clock", state, told, "" if state is State.OK else "Set the clock by NTP.")]
+
+
+def _to_double(settings: Settings) -> bool:
+    return is_loopback(urlsplit(settings.machine.sendgrid_host).hostname or "")
+
+
+def _domain(address: str) -> str:
+    return address.rpartition("@")[2]
