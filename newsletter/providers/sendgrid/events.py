@@ -139,4 +139,5 @@ def _text(value: object) -> str:
     """A value as text that every database keeps: PostgreSQL takes no NUL."""
     if value is None or isinstance(value, dict | list):
         return ""
-    return _NOT_TEXT.sub(" ", (value if isinstance(value, str) else str(value))[:LONGEST])
+    text = (value if isinstance(value, str) else str(value))[:LONGEST]
+    return text if text.isprintable() else _NOT_TEXT.sub(" ", text)
