@@ -83,7 +83,14 @@ def test_whatever_is_refused_is_told_in_a_sentence(shell: Shell) -> None:
         (("approve", "2026-11-opening-9", "--as", "rhea@example.org"), f"The newest: {EDITION}"),
         (("schedule", EDITION, "--as", "max@example.org"), "only an approved edition"),
         (("schedule", EDITION, "--as", "max@example.org", "--at", "2020-01-01 09:00"), "is past"),
-        (("schedule", EDITION, "--as", "max@example.org", "--at", "2027-03-28 01:30"), "does not exist"),
+        (
+            ("schedule", EDITION, "--as", "max@example.org", "--at", "2027-03-28 01:30"),
+            "does not exist: the clocks go forward then in Europe/London. The nearest good time is 2027-03-28 02:30.",
+        ),
+        (
+            ("schedule", EDITION, "--as", "max@example.org", "--at", "2027-10-31 01:30"),
+            "comes twice: the clocks go back then in Europe/London. The nearest good time is 2027-10-31 02:00.",
+        ),
         (("schedule", EDITION, "--as", "max@example.org", "--at", "soon"), "in 10 minutes"),
         (("take-back", EDITION, "--as", "max@example.org"), "it is submitted"),
         (("pause", EDITION, "--as", "max@example.org"), "is not going out"),
@@ -92,6 +99,17 @@ def test_whatever_is_refused_is_told_in_a_sentence(shell: Shell) -> None:
         (("subscribers", "show", "nobody@example.org"), "Nobody with the address"),
     ):
         assert told in shell.refused(*words), words
+
+
+def test_a_definition_with_a_time_that_comes_twice_is_refused_with_file_line_and_a_good_time(
+    shell: Shell, workspace: Path
+) -> None:
+    clinic, campaign = workspace / "newsletter.toml", next(workspace.glob("campaigns/2026-11-*/campaign.yaml"))
+    clinic.write_text(clinic.read_text("utf-8").replace("Europe/London", "America/New_York"), "utf-8")
+    campaign.write_text(campaign.read_text("utf-8").replace("first tuesday 09:00", "2026-11-01 01:30"), "utf-8")
+    said = shell.refused("check", "2026-11")
+    assert "campaign.yaml:19: mailings[1].send_at: 2026-11-01 01:30 comes twice" in said
+    assert "in America/New_York. The nearest good time is 2026-11-01 02:00." in said
 
 
 def test_nobody_signs_in_another_persons_name(shell: Shell) -> None:
