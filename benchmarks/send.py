@@ -345,7 +345,7 @@ def main() -> None:
     if url and len(sizes) > 1:
         parser.error("a database at a URL takes one size")
     with running_postgres(fsync="on") if options.database == "postgresql" else nullcontext() as server:
-        all_figures = [measure_and_tell(readers, url, server, options) for readers in sizes]
+        all_figures = [measure_and_tell(readers, url, server.url if server else None, options) for readers in sizes]
     first, last = all_figures[0], all_figures[-1]
     if last.readers > first.readers:
         growth = last.cpu_per_1000 / first.cpu_per_1000

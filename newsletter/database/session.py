@@ -22,8 +22,16 @@ POSTGRESQL_CONNECTION: Mapping[str, int] = {
     "keepalives_count": 3,
     "tcp_user_timeout": 25_000,
 }
-"""How long a connection to PostgreSQL outlives the other end: 25 seconds, so that a machine that is gone soon frees its
-locks, and one that is cut off soon knows it. In the terms of libpq."""
+"""A connection whose server is gone ends after 25 seconds, so that a machine that is cut off soon knows it.
+
+In the terms of libpq: https://www.postgresql.org/docs/current/libpq-connect.html.
+"""
+
+_OF_THE_SERVER = (
+    "SET tcp_keepalives_idle = 10; SET tcp_keepalives_interval = 5; SET tcp_keepalives_count = 3;"
+    "SET tcp_user_timeout = '25s'; SET idle_in_transaction_session_timeout = '5min'"
+)
+# The server waits for hours by default for a machine that is gone or frozen, and keeps its locks all that time.
 
 
 class DatabaseUnusable(NewsletterError):
@@ -96,6 +104,7 @@ def open_database(url: str) -> Database:
         engine = create_engine(
             parsed.set(drivername="postgresql+psycopg"), pool_pre_ping=True, connect_args=POSTGRESQL_CONNECTION
         )
+        _prepare_postgresql(engine)
     else:
         raise Refused(
             f"DATABASE_URL names {kind or 'no'} database in {'memory' if kind == 'sqlite' else 'a form'} that cannot "
@@ -136,9 +145,21 @@ def _prepare_sqlite(engine: Engine) -> None:
         connection.exec_driver_sql("BEGIN" if reads else "BEGIN IMMEDIATE")
 
 
+def _prepare_postgresql(engine: Engine) -> None:
+    @event.listens_for(engine, "connect")
+    def connected(connection: Any, record: Any) -> None:
+        # What is set in a transaction ends with it.
+        connection.autocommit = True
+        connection.execute(_OF_THE_SERVER)
+        connection.autocommit = False
+
+
 def _explain_failures(engine: Engine) -> None:
     @event.listens_for(engine, "handle_error")
     def failed(context: Any) -> None:
+        if context.is_pre_ping:
+            # A connection of the pool that the server has closed meanwhile: it is replaced, and nobody need know.
+            return
         error = context.original_exception
         text = str(error)
         if context.connection is None and isinstance(context.sqlalchemy_exception, OperationalError):

@@ -20,7 +20,7 @@ from newsletter.database.session import Database, DatabaseUnusable
 from newsletter.delivery.worker import Worker
 from newsletter.log import get_log
 from newsletter.schedule import jobs
-from newsletter.schedule.executors.procrastinate import QUEUE, TASK, make_queue
+from newsletter.schedule.executors.procrastinate import QUEUE, TASK, make_queue, opened
 from newsletter.schedule.runner import make_rules
 from newsletter.settings import Settings
 from newsletter.wiring import make_worker
@@ -113,7 +113,7 @@ class QueueWorker:
         """Take jobs until cancelled, or until the database goes away; ends when what was taken is recorded."""
         queue = make_queue(self._worker.database, self._concurrency + 1)
         queue.task(name=TASK, queue=QUEUE)(self._send)
-        async with queue.open_async():
+        async with opened(queue):
             await queue.run_worker_async(
                 queues=[QUEUE],
                 name=self._worker.name,

@@ -94,3 +94,18 @@ def test_a_server_that_does_not_answer_is_told_in_a_sentence(tmp_path: object) -
 
     with pytest.raises(DatabaseUnusable, match="cannot be reached"):
         read()
+
+
+@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
+def test_connections_that_the_server_has_closed_are_replaced_unnoticed(database: Database, database_url: str) -> None:
+    with database.read() as session:
+        session.scalar(select(Heartbeat.worker))
+    other = open_database(database_url)
+    with other.write() as session:
+        session.connection().exec_driver_sql(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+            " WHERE datname = current_database() AND pid <> pg_backend_pid()"
+        )
+    other.close()
+    with database.write() as session:
+        assert session.scalar(select(Heartbeat.worker)) is None

@@ -40,8 +40,8 @@ SOON = timedelta(seconds=1)
 GLANCE = 0.05
 """Seconds between two looks at whether something is left to do."""
 
-_FORKS = multiprocessing.get_context("forkserver")
-_FORKS.set_forkserver_preload([__name__, "pytest"])
+FORKS = multiprocessing.get_context("forkserver")
+FORKS.set_forkserver_preload([__name__, "newsletter.schedule.queue_worker", "pytest"])
 
 
 class When(StrEnum):
@@ -100,8 +100,8 @@ class EverybodyLeads:
 
 def begin(life: Life) -> BaseProcess:
     """Start a process, and return when it is about to work."""
-    ours, theirs = _FORKS.Pipe(duplex=False)
-    process = _FORKS.Process(target=_live, args=(life, theirs), daemon=True)
+    ours, theirs = FORKS.Pipe(duplex=False)
+    process = FORKS.Process(target=_live, args=(life, theirs), daemon=True)
     process.start()
     theirs.close()
     with ours:

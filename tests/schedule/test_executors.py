@@ -84,7 +84,7 @@ def at_work(kind: str, database: Database, transport: FakeTransport, workers: in
     try:
         yield
     finally:
-        for part in parts:
+        for part in reversed(parts):
             part.stop()
     assert not any(other.is_alive for other in others)
 
@@ -173,7 +173,7 @@ def test_a_paused_send_waits_and_goes_on_when_resumed(kind: str, database: Datab
 def test_told_to_end_it_records_what_is_on_its_way_and_begins_nothing(kind: str, database: Database) -> None:
     transport = SlowTransport()
     edition = scheduled_edition(database, cast_and_people(database), SystemClock().now())
-    answering = threading.Timer(0.5, transport.may_answer.set)
+    answering = threading.Timer(1, transport.may_answer.set)
     with at_work(kind, database, transport, workers=1):
         assert transport.has_it.wait(30)
         answering.start()

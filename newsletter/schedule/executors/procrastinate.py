@@ -7,6 +7,8 @@ stand in the rows alone. So a job that runs twice does nothing the second time, 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from datetime import timedelta
 
 import procrastinate
@@ -52,6 +54,16 @@ def make_queue(database: Database, connections: int = 1) -> procrastinate.App:
         conninfo=url, kwargs=dict(POSTGRESQL_CONNECTION), min_size=1, max_size=connections, timeout=10
     )
     return procrastinate.App(connector=connector)
+
+
+@asynccontextmanager
+async def opened(queue: procrastinate.App) -> AsyncIterator[None]:
+    """The queue, opened, and closed in the end even when opening failed: its pool would keep the loop from ending."""
+    try:
+        await queue.open_async()
+        yield
+    finally:
+        await queue.close_async()
 
 
 class ProcrastinateExecutor:
@@ -119,13 +131,13 @@ class ProcrastinateExecutor:
             waiting = session.scalar(_HOW_MANY_JOBS)
             living = len(list_workers(session)) - len(find_dead_workers(session, self._rules.dead_after))
         if waiting and not living:
-            _log.warning("%s batches wait and there is no worker. Start one: newsletter worker", waiting)
+            _log.warning("batches wait and there is no worker; start one: newsletter worker", batches=waiting)
 
 
 async def _drop_jobs_of_dead_workers(queue: procrastinate.App, dead_after: timedelta) -> None:
     seconds = dead_after.total_seconds()
     # To set them back would break on a job that was made for the same batch since; what still waits gets a new one.
-    async with queue.open_async():
+    async with opened(queue):
         await queue.job_manager.prune_stalled_workers(seconds)
         for job in await queue.job_manager.get_stalled_jobs(queue=QUEUE, seconds_since_heartbeat=seconds):
             assert job.id is not None, "it comes from a row"
