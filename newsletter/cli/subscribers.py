@@ -243,6 +243,7 @@ def sync(json: Json = False) -> None:
     """
     from newsletter.clock import SystemClock
     from newsletter.database.audit import SHELL
+    from newsletter.database.instance import HOW_TO_UNLOCK
     from newsletter.errors import Refused
     from newsletter.providers.sendgrid.lists import ListName
     from newsletter.suppression_lists.queries import get_standing
@@ -255,6 +256,7 @@ def sync(json: Json = False) -> None:
             raise Refused("There are no lists to compare: TRANSPORT is not sendgrid.")
         pulled = [work.pull(name) for name in ListName]
         pushed = work.push(all_waiting=True)
+        locked = work.is_locked()
         with database.read() as session:
             standing = get_standing(session)
     trouble = [one.trouble for one in pulled if one.trouble]
@@ -262,13 +264,15 @@ def sync(json: Json = False) -> None:
         trouble.append(standing.waiting_because)
     if json:
         lists = {one.name.value: {"new": one.new, "unknown": one.unknown, "trouble": one.trouble} for one in pulled}
-        told = {"added": pushed.added, "removed": pushed.removed, "waiting": standing.waiting}
+        told = {"added": pushed.added, "removed": pushed.removed, "waiting": standing.waiting, "locked": locked}
         say_json({"lists": lists, **told, "waiting_because": standing.waiting_because})
     else:
         for one in pulled:
             name = one.name.value.replace("_", " ").capitalize()
             say(f"{name}: {one.new} new; {one.unknown} are nobody here.")
         say(f"Told to SendGrid: {pushed.added} who left, {pushed.removed} who came back. Waiting: {standing.waiting}.")
+        if locked:
+            say(f"Nothing is told from a database that is locked. {HOW_TO_UNLOCK}")
         for line in dict.fromkeys(trouble):
             say(f"Not all of it was done: {line} It is tried again by itself.")
     if trouble:

@@ -52,6 +52,8 @@ def in_batch(edition: Any, number: Any) -> ColumnElement[bool]:
 
 _PLANNED_HERE = and_(in_batch(_EDITION, _NUMBER), _delivery.c.state == DeliveryState.PLANNED)
 
+_NOT_LOCKED = ~exists().where(_instance.c.locked != "")
+
 _WHAT_MAY_GO = (
     select(_batch.c.edition, _batch.c.number, _batch.c.variant, _send.c.opened_at)
     .join(_send, _send.c.edition == _batch.c.edition)
@@ -60,7 +62,7 @@ _WHAT_MAY_GO = (
         _send.c.transport == bindparam("transport"),
         _batch.c.state == BatchState.PLANNED,
         or_(_batch.c.not_before.is_(None), _batch.c.not_before <= _NOW),
-        ~exists().where(_instance.c.locked != ""),
+        _NOT_LOCKED,
     )
     .with_for_update(of=_batch, skip_locked=True)
 )
@@ -102,6 +104,7 @@ TAKE_OFF = (
         _batch.c.fence == bindparam("by_fence"),
         _batch.c.lease_until > _NOW,
         exists().where(_send.c.edition == _batch.c.edition, _send.c.state == SendState.RUNNING),
+        _NOT_LOCKED,
     )
     .values(state=BatchState.IN_FLIGHT, attempt=bindparam("as_attempt"))
     .returning(_batch.c.worker)

@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session
 
 from newsletter.clock import Clock
 from newsletter.database.audit import SCHEDULER
+from newsletter.database.instance import find_lock
 from newsletter.database.session import Database
 from newsletter.delivery.model import AttemptState, DeliveryState
 from newsletter.delivery.tables import Attempt, Delivery
@@ -53,8 +54,13 @@ class Desk:
 
 
 def tell_staff(desk: Desk) -> int:
-    """Send every notice that is wanted, each once; gives how many went. Raises only what the database raises."""
+    """Send every notice that is wanted, each once; gives how many went. Raises only what the database raises.
+
+    From a database that is locked, such as a copy, none goes: the original tells staff of the same.
+    """
     with desk.database.write() as session:
+        if find_lock(session):
+            return 0
         _want_for_uncertain(session, desk)
     told = 0
     while taken := _take(desk):
@@ -97,6 +103,8 @@ def _want_for_uncertain(session: Session, desk: Desk) -> None:
 def _take(desk: Desk) -> tuple[WantedNotice, list[Person]] | None:
     now = desk.clock.now()
     with desk.database.write() as session:
+        if find_lock(session):
+            return None
         notice = take_notice(session, actor=SCHEDULER, now=now, wanted_after=now - GIVEN_UP_AFTER)
         return (notice, list_who_may(session, Act.STEER)) if notice else None
 

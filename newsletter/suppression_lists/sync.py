@@ -47,7 +47,12 @@ class Sync:
     actor: Actor = SCHEDULER
 
     def look(self, is_stopping: Callable[[], bool] = never) -> None:
-        """Do what is due: read the lists that have not been read since the last night, tell SendGrid of who waits."""
+        """Do what is due: read the lists that have not been read since the last night, tell SendGrid of who waits.
+
+        For a database that is locked nothing is due: a copy asks SendGrid nothing by itself.
+        """
+        if self.is_locked():
+            return
         with self.database.read() as session:
             rows = queries.list_pulled(session)
         now = self.clock.now()
@@ -88,11 +93,15 @@ class Sync:
         """Tell SendGrid of everybody who left here, and of who came back; with `all_waiting`, of those too whose time
         to be tried again has not come. A database that is locked, such as a copy, tells it nothing.
         """
-        with self.database.read() as session:
-            if find_lock(session):
-                return Pushed()
+        if self.is_locked():
+            return Pushed()
         self._queue()
         return _Push(self, is_stopping, all_waiting).run()
+
+    def is_locked(self) -> bool:
+        """Whether nothing may be told from this database."""
+        with self.database.read() as session:
+            return bool(find_lock(session))
 
     def _take_over(self, name: ListName, page: Sequence[Listed]) -> Page:
         with self.database.read() as session:
@@ -133,7 +142,7 @@ class _Push:
         return Pushed(self._added, self._removed)
 
     def _may_ask(self) -> bool:
-        return self._requests < MOST_REQUESTS and not self._is_stopping()
+        return self._requests < MOST_REQUESTS and not self._is_stopping() and not self._sync.is_locked()
 
     def _add_all(self) -> bool:
         after = 0

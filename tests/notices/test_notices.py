@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 from sqlalchemy import select
 
+from newsletter.database.audit import SHELL
+from newsletter.database.instance import lock, unlock
 from newsletter.database.session import Database
 from newsletter.delivery import steering
 from newsletter.delivery.model import SendState, Verdict
@@ -67,6 +69,18 @@ def test_a_send_that_pauses_itself_is_told_once_to_those_who_may_steer(database:
     assert mail.html is not None
     assert f"newsletter resume {edition}" in mail.html
     assert "reader" not in mail.text + mail.html
+
+
+def test_from_a_locked_database_nobody_is_told_until_it_is_unlocked(database: Database, workspace: Path) -> None:
+    clock, post = StillClock(), FakeTransport()
+    send_with(database, FakeTransport(answers=[Receipt(Outcome.ACCOUNT_TROUBLE, "no credit left")]), clock)
+    desk = desk_of(database, workspace, clock, post)
+    with database.write() as session:
+        lock(session, "it is a copy", actor=SHELL, now=clock.now())
+    assert (tell_staff(desk), post.batches) == (0, [])
+    with database.write() as session:
+        unlock(session, actor=SHELL, now=clock.now())
+    assert tell_staff(desk) == 1
 
 
 def test_what_a_person_does_is_told_to_nobody(database: Database, workspace: Path) -> None:

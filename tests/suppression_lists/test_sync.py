@@ -93,6 +93,18 @@ def test_a_database_that_is_locked_tells_sendgrid_nothing(database: Database, do
     assert readers.unsubscribed_at_sendgrid() == set()
 
 
+def test_for_a_database_that_is_locked_nothing_is_due(database: Database, double: RunningDouble) -> None:
+    readers = make_readers(database, double, 2)
+    double.list_addresses(bounces=[("reader1@example.org", readers.at())])
+    with database.write() as session:
+        lock(session, "it is a copy", actor=SHELL, now=readers.clock.now())
+    readers.sync.look()
+    assert readers.state("reader1@example.org") is SubscriberState.ACTIVE
+    # Somebody who asks for it may read the lists: after a restore they know who left meanwhile.
+    pull_all(readers)
+    assert readers.state("reader1@example.org") is SubscriberState.SUPPRESSED
+
+
 def test_unsubscribes_go_into_the_group_that_is_set(database: Database, double: RunningDouble) -> None:
     readers = make_readers(database, double, 2, group=7)
     readers.leave("reader1@example.org")
