@@ -9,7 +9,7 @@ from newsletter.campaigns.model import Campaign, Mailing
 from newsletter.errors import Refused
 from newsletter.mail import Mailbox, OutgoingEmail, list_id, one_click_headers, to_wire
 from newsletter.rendering.email import archive_slug
-from newsletter.rendering.model import RenderedEmail, Slot
+from newsletter.rendering.model import LinkTag, RenderedEmail
 from newsletter.settings import Settings
 from newsletter.wiring import render_mailing
 
@@ -41,25 +41,25 @@ def _files_of(settings: Settings, campaign: Campaign, mailing: Mailing) -> dict[
     beside = render_mailing(settings, campaign, mailing, pictures_at=f"{slug}-pictures")
     sent = render_mailing(settings, campaign, mailing)
     return {
-        f"{slug}.html": fill_slots(beside, settings).html.encode(),
-        f"{slug}.txt": fill_slots(sent, settings).text.encode(),
+        f"{slug}.html": fill_links(beside, settings).html.encode(),
+        f"{slug}.txt": fill_links(sent, settings).text.encode(),
         f"{slug}.mjml": beside.mjml.encode(),
-        f"{slug}.eml": _as_eml(settings, mailing, slug, fill_slots(sent, settings)),
+        f"{slug}.eml": _as_eml(settings, mailing, slug, fill_links(sent, settings)),
         **{f"{slug}-pictures/{name}": picture.content for name, picture in beside.pictures.items()},
     }
 
 
-def fill_slots(mail: RenderedEmail, settings: Settings) -> RenderedEmail:
-    """The mail with sample links in its slots, for looking at only."""
+def fill_links(mail: RenderedEmail, settings: Settings) -> RenderedEmail:
+    """The mail with sample links in its tags, for looking at only."""
     html, text = mail.html, mail.text
-    for slot, path in (
-        (Slot.UNSUBSCRIBE_HTML, "unsubscribe"),
-        (Slot.UNSUBSCRIBE_TEXT, "unsubscribe"),
-        (Slot.PREFERENCES_HTML, "preferences"),
-        (Slot.PREFERENCES_TEXT, "preferences"),
+    for tag, path in (
+        (LinkTag.UNSUBSCRIBE_HTML, "unsubscribe"),
+        (LinkTag.UNSUBSCRIBE_TEXT, "unsubscribe"),
+        (LinkTag.PREFERENCES_HTML, "preferences"),
+        (LinkTag.PREFERENCES_TEXT, "preferences"),
     ):
         link = f"{settings.machine.base_url}/{path}/{SAMPLE_TOKEN}"
-        html, text = html.replace(slot.value, link), text.replace(slot.value, link)
+        html, text = html.replace(tag.value, link), text.replace(tag.value, link)
     return RenderedEmail(mail.subject, mail.preheader, html, text, mail.mjml, mail.pictures)
 
 

@@ -20,7 +20,7 @@ from newsletter.editions.model import Content, Snapshot
 from newsletter.mail import Mailbox
 from newsletter.provider_events.model import SoftBounceRule
 from newsletter.providers.contract import Outcome, OutgoingBatch, Receipt, Transport
-from newsletter.rendering.model import MailPicture, Slot
+from newsletter.rendering.model import LinkTag, MailPicture
 from newsletter.schedule.event_jobs import EventRules
 from newsletter.schedule.jobs import Rules
 from newsletter.staff.actions import add_person
@@ -133,8 +133,9 @@ def snapshot(
     """A mailing as `freeze_edition` gives it, with one picture."""
     picture = b"a picture"
     name = hashlib.sha256(picture).hexdigest()
-    html = f'<a href="{Slot.UNSUBSCRIBE_HTML.value}">Leave</a> <a href="{Slot.PREFERENCES_HTML.value}">Choose</a> Grüße'
-    text = f"Leave: {Slot.UNSUBSCRIBE_TEXT.value}\nChoose: {Slot.PREFERENCES_TEXT.value}\nGrüße\n"
+    leave, choose = LinkTag.UNSUBSCRIBE_HTML.value, LinkTag.PREFERENCES_HTML.value
+    html = f'<a href="{leave}">Leave</a> <a href="{choose}">Choose</a> Grüße'
+    text = f"Leave: {LinkTag.UNSUBSCRIBE_TEXT.value}\nChoose: {LinkTag.PREFERENCES_TEXT.value}\nGrüße\n"
     content = Content(
         sender=Mailbox("news@clinic.example.org", "The Clinic"),
         reply_to="desk@clinic.example.org",

@@ -78,7 +78,7 @@ def backup(
 
     from newsletter.clock import SystemClock
     from newsletter.database.backup import write_backup
-    from newsletter.database.heartbeat import BACKUP, record_heartbeat
+    from newsletter.database.heartbeat import BACKUP_PART, record_heartbeat
     from newsletter.database.session import open_database
     from newsletter.migrations import pending
 
@@ -90,7 +90,7 @@ def backup(
         pending(database.engine)
         contents = write_backup(database, file, now)
         with database.write() as session:
-            record_heartbeat(session, part=BACKUP, worker=platform.node(), now=now)
+            record_heartbeat(session, part=BACKUP_PART, worker=platform.node(), now=now)
     finally:
         database.close()
     if json:

@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
+from itertools import islice
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -41,7 +42,7 @@ from newsletter.database.session import Database
 from newsletter.errors import Refused
 
 FORMAT = 1
-PART = 2_000
+ROWS_AT_ONCE = 2_000
 """Rows that are read and written at once."""
 
 Row = Sequence[Any]
@@ -70,7 +71,8 @@ def write_backup(database: Database, target: Path, now: datetime) -> Contents:
 
     The file has its name only when it is whole, and only its owner may read it.
     """
-    with reading_at_one_instant(database) as connection, _new_file(target) as raw:
+    with database.snapshot() as session, _new_file(target) as raw:
+        connection = session.connection()
         step = read_step(connection)
         rows: dict[str, int] = {}
         digest = hashlib.sha256()
@@ -138,7 +140,7 @@ def load_backup(connection: Connection, file: Path) -> None:
         value = orjson.loads(line)
         if isinstance(value, list):
             waiting.append(value)
-        if head is not None and (isinstance(value, dict) or len(waiting) == PART):
+        if head is not None and (isinstance(value, dict) or len(waiting) == ROWS_AT_ONCE):
             load_rows(connection, tables[head.table], head, waiting)
             waiting = []
         if isinstance(value, dict) and "table" in value:
@@ -170,24 +172,27 @@ def read_head(connection: Connection, table: Table) -> TableHead:
 
 
 def read_rows(connection: Connection, table: Table) -> Iterator[Row]:
-    """Every row of a table, a part at a time."""
-    found = connection.execution_options(yield_per=PART).execute(select(*table.columns))
+    """Every row of a table, some at a time."""
+    found = connection.execution_options(yield_per=ROWS_AT_ONCE).execute(select(*table.columns))
     yield from found
 
 
-def load_rows(connection: Connection, table: Table, head: TableHead, rows: Iterable[Row]) -> None:
-    """Put rows into a table; values may come as they stand in a backup."""
+def load_rows(connection: Connection, table: Table, head: TableHead, rows: Iterable[Row]) -> int:
+    """Put rows into a table, some at a time; values may come as they stand in a backup. Gives how many there were."""
     naive = connection.dialect.name == "sqlite"
     readers = [_reader(table.columns[name], naive=naive) for name in head.columns]
-    values = [
+    values = (
         {
             name: reader(value) if reader and value is not None else value
             for name, reader, value in zip(head.columns, readers, row, strict=True)
         }
         for row in rows
-    ]
-    if values:
-        connection.execute(insert(table), values)
+    )
+    loaded = 0
+    while some := list(islice(values, ROWS_AT_ONCE)):
+        connection.execute(insert(table), some)
+        loaded += len(some)
+    return loaded
 
 
 def count_on_from(connection: Connection, table: Table, number: int) -> None:
@@ -209,16 +214,6 @@ def count_rows(connection: Connection) -> dict[str, int]:
         str(table.name): connection.scalar(select(func.count()).select_from(table)) or 0
         for table in list_tables(connection)
     }
-
-
-@contextmanager
-def reading_at_one_instant(database: Database) -> Iterator[Connection]:
-    """A connection that sees all rows as they are now, whatever others write meanwhile."""
-    options: dict[str, Any] = {"read": True}
-    if not database.is_sqlite:
-        options["isolation_level"] = "REPEATABLE READ"
-    with database.engine.connect().execution_options(**options) as connection:
-        yield connection
 
 
 def _counted_to(connection: Connection, table: Table) -> int:

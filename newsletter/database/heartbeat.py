@@ -13,8 +13,14 @@ from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from newsletter.database.base import Base, Instant, insert_or_skip
 
-BACKUP = "backup"
+SCHEDULER_PART = "scheduler"
+"""The part that leads: what is due, and who sends."""
+
+BACKUP_PART = "backup"
 """The part that was last at work when the last backup was made."""
+
+WORKER_PART = "worker "
+"""How the part of a worker on one of several machines begins; its name follows."""
 
 
 class Heartbeat(Base):
@@ -39,23 +45,21 @@ def find_heartbeat(session: Session, part: str) -> datetime | None:
     return row.at if row else None
 
 
-WORKER = "worker "
-"""How the part of a worker on one of several machines begins; its name follows."""
-
-
 def record_worker(session: Session, name: str) -> None:
     """Say that a worker is at work, by the database's clock: those of several machines differ."""
-    record_heartbeat(session, part=WORKER + name, worker=name, now=_database_time(session))
+    record_heartbeat(session, part=WORKER_PART + name, worker=name, now=_database_time(session))
 
 
 def forget_worker(session: Session, name: str) -> None:
     """A worker ends, and nothing that it does is waited for."""
-    session.execute(delete(Heartbeat).where(Heartbeat.part == WORKER + name))
+    session.execute(delete(Heartbeat).where(Heartbeat.part == WORKER_PART + name))
 
 
 def list_workers(session: Session) -> Sequence[Heartbeat]:
     """The workers that have begun and not ended, those that died among them, by name."""
-    return session.scalars(select(Heartbeat).where(Heartbeat.part.startswith(WORKER)).order_by(Heartbeat.part)).all()
+    return session.scalars(
+        select(Heartbeat).where(Heartbeat.part.startswith(WORKER_PART)).order_by(Heartbeat.part)
+    ).all()
 
 
 def find_dead_workers(session: Session, silent_after: timedelta) -> list[str]:

@@ -42,6 +42,10 @@ class DatabaseBusy(DatabaseUnusable):
     """Somebody else writes for longer than a transaction waits; nothing was changed, and it may be tried again."""
 
 
+DATABASE_AWAY = (DatabaseUnusable, OperationalError)
+"""What a transaction raises when the database is busy, restarts or is gone: whatever runs on tries again later."""
+
+
 @dataclass(frozen=True)
 class Database:
     """One database; every transaction of the product begins in `write` or `read`."""

@@ -5,7 +5,6 @@ What a worker that died left behind is freed by `expire_leases` and `mark_stale`
 
 from __future__ import annotations
 
-import secrets
 import unicodedata
 from collections.abc import Collection, Mapping
 from dataclasses import replace
@@ -36,6 +35,7 @@ from newsletter.delivery.model import (
     Limits,
     LostClaim,
     SendState,
+    new_attempt_id,
     read_delivery_id,
 )
 from newsletter.delivery.moves import (
@@ -100,8 +100,7 @@ def claim(
     if fence is None:
         return None
     audit_batch(session, actor, now, "batch claimed", batch.edition, batch.number, fence=fence)
-    attempt = "na" + secrets.token_hex(12)
-    return Claim(batch.edition, batch.number, fence, batch.variant, batch.opened_at, attempt)
+    return Claim(batch.edition, batch.number, fence, batch.variant, batch.opened_at, new_attempt_id())
 
 
 def give_back(session: Session, claim: Claim, *, actor: Actor, now: datetime, not_before: datetime | None) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, time, timedelta
@@ -244,7 +245,7 @@ class Progress:
 
 
 @dataclass(frozen=True)
-class Standing:
+class GoingSend:
     """A running send of which something may go: with what it began, and when it last went or was told to go."""
 
     edition: str
@@ -260,6 +261,11 @@ class PersonInSend:
     address: str | None
     state: DeliveryState
     reason: str
+
+
+def new_attempt_id() -> str:
+    """A name for an attempt, as a provider sees it: opaque, and never given again."""
+    return "na" + secrets.token_hex(12)
 
 
 def delivery_id(edition: int, subscriber: int) -> str:

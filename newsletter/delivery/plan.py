@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-from newsletter.delivery.model import AttemptState, BatchState, DeliveryState, Standing
+from newsletter.delivery.model import AttemptState, BatchState, DeliveryState, GoingSend
 from newsletter.providers.contract import Outcome, Receipt
 
 CHUNK = 50_000
@@ -134,7 +134,9 @@ def state_of_person(outcome: Outcome, deferrals: int) -> DeliveryState | None:
     return answers.get(outcome)
 
 
-def reason_to_ask(send: Standing, *, transport: str, base_url: str, late_after: timedelta, now: datetime) -> str | None:
+def reason_to_ask(
+    send: GoingSend, *, transport: str, base_url: str, late_after: timedelta, now: datetime
+) -> str | None:
     """Why a running send may not go on without a person; None when it may. An empty `base_url` fits every send."""
     if send.transport != transport:
         return f"it began with TRANSPORT={send.transport}, and TRANSPORT is {transport} now"

@@ -13,10 +13,10 @@ from newsletter.delivery.model import (
     AttemptState,
     BatchState,
     DeliveryState,
+    GoingSend,
     PersonInSend,
     Progress,
     SendState,
-    Standing,
 )
 from newsletter.delivery.tables import Attempt, Batch, Delivery, Send
 from newsletter.editions.tables import Edition
@@ -44,7 +44,7 @@ def list_sends(session: Session, *states: SendState) -> Sequence[Send]:
     return session.scalars(statement.where(Send.state.in_(states)) if states else statement).all()
 
 
-def list_going(session: Session) -> list[Standing]:
+def list_going(session: Session) -> list[GoingSend]:
     """The running sends of which a batch waits to be claimed, oldest first."""
     last = select(func.max(Attempt.started_at)).where(Attempt.edition == Send.edition).scalar_subquery()
     # Until then it waits because it was told to, and not because nobody looked after it.
@@ -61,7 +61,7 @@ def list_going(session: Session) -> list[Standing]:
         .order_by(Send.opened_at, Send.edition)
     )
     return [
-        Standing(edition, transport, base_url, max(time for time in times if time is not None))
+        GoingSend(edition, transport, base_url, max(time for time in times if time is not None))
         for edition, transport, base_url, *times in rows
     ]
 

@@ -6,7 +6,6 @@ who had not been handed over by then is uncertain, for a person to settle.
 
 from __future__ import annotations
 
-import secrets
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo
@@ -16,7 +15,7 @@ from sqlalchemy.orm import Session
 
 from newsletter.database.audit import Actor
 from newsletter.delivery import batches, planning
-from newsletter.delivery.model import AttemptState, BatchState, DeliveryState, SendState
+from newsletter.delivery.model import AttemptState, BatchState, DeliveryState, SendState, new_attempt_id
 from newsletter.delivery.moves import (
     WAITING,
     audit_batch,
@@ -73,7 +72,7 @@ def _doubt_people(session: Session, edition: int, note: str, *, actor: Actor, no
         planned = and_(in_batch(edition, number), Delivery.state == DeliveryState.PLANNED)
         people = session.scalar(select(func.count()).select_from(Delivery).where(planned)) or 0
         # An attempt of which we have no record: its name lets a person settle it as any other.
-        attempt = "na" + secrets.token_hex(12)
+        attempt = new_attempt_id()
         session.execute(
             insert(Attempt).values(
                 id=attempt,

@@ -15,11 +15,9 @@ from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from enum import StrEnum
 
-from sqlalchemy.exc import OperationalError
-
 from newsletter.clock import Clock
 from newsletter.database.audit import SCHEDULER
-from newsletter.database.session import Database, DatabaseUnusable
+from newsletter.database.session import DATABASE_AWAY, Database
 from newsletter.delivery import batches, pacing, plan, steering
 from newsletter.delivery.model import Claim, ContentChanged, Flight, Limits, LostClaim, Variant, delivery_id
 from newsletter.delivery.queries import list_recipients
@@ -28,7 +26,7 @@ from newsletter.editions.tables import Edition
 from newsletter.errors import Refused
 from newsletter.mail import Mailbox, one_click_headers
 from newsletter.providers.contract import Outcome, OutgoingBatch, PersonalMail, Receipt, Transport
-from newsletter.rendering.model import Slot
+from newsletter.rendering.model import LinkTag
 from newsletter.subscribers.model import Recipient
 from newsletter.subscribers.tokens import Purpose, Tokens
 
@@ -90,7 +88,7 @@ def _send(worker: Worker, only: tuple[int, int] | None = None) -> Step:
         return Step.NOTHING_TO_DO
     try:
         batch = build_batch(worker, claim)
-    except (OperationalError, DatabaseUnusable):
+    except DATABASE_AWAY:
         raise
     except Exception as error:
         # By its name alone: its words may hold an address.
@@ -138,8 +136,8 @@ def _personal(tokens: Tokens, base_url: str, claim: Claim, recipients: list[Reci
     # What is the same for everybody is made once: this is where most of the time of a send goes.
     to_leave, to_choose = f"{base_url}/unsubscribe/", f"{base_url}/preferences/"
     to_leave_html, to_choose_html = html.escape(to_leave), html.escape(to_choose)
-    leave_html, leave_text = Slot.UNSUBSCRIBE_HTML.value, Slot.UNSUBSCRIBE_TEXT.value
-    choose_html, choose_text = Slot.PREFERENCES_HTML.value, Slot.PREFERENCES_TEXT.value
+    leave_html, leave_text = LinkTag.UNSUBSCRIBE_HTML.value, LinkTag.UNSUBSCRIBE_TEXT.value
+    choose_html, choose_text = LinkTag.PREFERENCES_HTML.value, LinkTag.PREFERENCES_TEXT.value
     numbers = [recipient.number for recipient in recipients]
     leaving = tokens.sign_each(Purpose.UNSUBSCRIBE, numbers, claim.edition)
     choosing = tokens.sign_each(Purpose.PREFERENCES, numbers, claim.edition)
@@ -199,7 +197,7 @@ def _record_until_it_succeeds(worker: Worker, flight: Flight, receipt: Receipt) 
                     session, flight, receipt, actor=SCHEDULER, now=worker.clock.now(), brake=worker.limits.brake
                 )
             return
-        except (OperationalError, DatabaseUnusable):
+        except DATABASE_AWAY:
             pause.wait(RECORD_AGAIN_AFTER)
 
 

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from newsletter.database.heartbeat import BACKUP, find_heartbeat
+from newsletter.database.heartbeat import BACKUP_PART, SCHEDULER_PART, find_heartbeat
 from newsletter.database.instance import HOW_TO_UNLOCK, find_lock
 from newsletter.database.session import Database, DatabaseUnusable
 from newsletter.delivery.model import AttemptState
@@ -15,8 +15,7 @@ from newsletter.delivery.tables import Attempt
 from newsletter.errors import Refused
 from newsletter.migrations import pending
 from newsletter.operations.model import Check, State
-from newsletter.schedule.due import PERIOD, SILENT_AFTER
-from newsletter.schedule.jobs import PART
+from newsletter.schedule.due import is_silent, went_back
 
 UNCERTAIN_FOR = timedelta(minutes=15)
 """After so long without an event, only a person can say what became of an attempt."""
@@ -32,7 +31,7 @@ def check_readiness(database: Database, now: datetime) -> list[Check]:
         if steps:
             return [_stop("database", f"it lacks {len(steps)} steps", "Run: newsletter database upgrade")]
         with database.read() as session:
-            seen = find_heartbeat(session, PART)
+            seen = find_heartbeat(session, SCHEDULER_PART)
             return [
                 Check("database", State.OK, "reachable and up to date"),
                 check_lock(session),
@@ -53,15 +52,15 @@ def check_lock(session: Session) -> Check:
 
 def check_scheduler(seen: datetime | None, now: datetime) -> Check:
     """Whether the scheduler was at work within three of its periods."""
-    if seen is None or now - seen > SILENT_AFTER:
-        told = "has never run here" if seen is None else f"was last at work {_ago(now - seen)} ago"
+    if is_silent(seen, now):
+        told = f"was last at work {_ago(now - seen)} ago" if seen else "has never run here"
         return _stop("scheduler", told, "Start it: newsletter serve, or newsletter scheduler")
     return Check("scheduler", State.OK, "at work")
 
 
 def check_clock(seen: datetime | None, now: datetime) -> Check:
     """Whether the clock was put back behind the scheduler's last sign of life; nothing is due meanwhile."""
-    if seen is not None and seen - now > PERIOD:
+    if seen is not None and went_back(seen, now):
         return _stop(
             "clock", f"is {_ago(seen - now)} before the scheduler's last sign of life", "Set the clock by NTP."
         )
@@ -79,7 +78,7 @@ def check_uncertain(session: Session, now: datetime) -> Check:
 
 def check_backup(session: Session, now: datetime) -> Check:
     """How old the last backup is."""
-    made = find_heartbeat(session, BACKUP)
+    made = find_heartbeat(session, BACKUP_PART)
     remedy = "Make one every night: newsletter database backup DIR"
     if made is None:
         return Check("backup", State.WARN, "none was made yet", remedy)

@@ -16,7 +16,7 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from newsletter.clock import Clock
-from newsletter.database.heartbeat import WORKER, Heartbeat
+from newsletter.database.heartbeat import WORKER_PART, Heartbeat
 from newsletter.database.instance import find_lock
 from newsletter.database.session import Database, DatabaseUnusable
 from newsletter.delivery.model import AttemptState, BatchState, SendState
@@ -110,7 +110,7 @@ def _last_seen(session: Session) -> dict[str, datetime]:
     """When each part was last at work; of all workers the one that was last, since their names never come again."""
     seen: dict[str, datetime] = {}
     for part, at in session.execute(select(Heartbeat.part, Heartbeat.at)):
-        kind = "worker" if part.startswith(WORKER) else part
+        kind = "worker" if part.startswith(WORKER_PART) else part
         seen[kind] = max(at, seen.get(kind, at))
     return seen
 

@@ -9,7 +9,6 @@ from sqlalchemy.orm import Session
 
 from newsletter.database.audit import Actor
 from newsletter.database.backup import (
-    PART,
     count_on_from,
     count_rows,
     list_tables,
@@ -67,15 +66,6 @@ def _copy(old: Connection, new: Connection) -> dict[str, int]:
     copied = {}
     for table in list_tables(old):
         head = read_head(old, table)
-        copied[head.table] = 0
-        part = []
-        for row in read_rows(old, table):
-            part.append(row)
-            if len(part) == PART:
-                load_rows(new, tables[head.table], head, part)
-                copied[head.table] += len(part)
-                part = []
-        load_rows(new, tables[head.table], head, part)
-        copied[head.table] += len(part)
+        copied[head.table] = load_rows(new, tables[head.table], head, read_rows(old, table))
         count_on_from(new, tables[head.table], head.counted_to)
     return copied

@@ -9,7 +9,7 @@ from starlette.responses import Response
 
 from newsletter.editions.queries import find_sent, get_content
 from newsletter.public.pages import PAGES
-from newsletter.rendering.model import Slot
+from newsletter.rendering.model import LinkTag
 from newsletter.site import letter_response, site_of
 
 _SLUG = re.compile(r"(20[0-9]{2}-[0-9]{2})-([a-z0-9]+(?:-[a-z0-9]+)*)")
@@ -26,6 +26,6 @@ def show(request: Request) -> Response:
         return PAGES.show(site, "not_found.html", {}, status=404)
     # The personal links of a mail have no place here; whoever wants to leave can always write.
     html = content.html.replace(f"{content.base_url}/media/", "/media/")
-    for slot in Slot:
-        html = html.replace(slot.value, f"mailto:{content.reply_to}")
+    for tag in LinkTag:
+        html = html.replace(tag.value, f"mailto:{content.reply_to}")
     return letter_response(html)

@@ -1,4 +1,4 @@
-"""Renders one mailing of a campaign into the mail that everybody gets, with slots for each reader's own links."""
+"""Renders one mailing of a campaign into the mail that everybody gets, with tags for each reader's own links."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from newsletter.rendering import mjml
 from newsletter.rendering.blocks import PictureView, make_block, spell_month
 from newsletter.rendering.brand import Brand
 from newsletter.rendering.lint import check_mjml, remove_marks
-from newsletter.rendering.model import MailPicture, RenderedEmail, Slot
+from newsletter.rendering.model import LinkTag, MailPicture, RenderedEmail
 from newsletter.rendering.pictures import prepare_picture
 from newsletter.rendering.templates import FOLDER, render
 from newsletter.settings import Clinic
@@ -65,14 +65,14 @@ def render_email(
     marked = render(
         folder,
         f"{LAYOUT}.mjml.j2",
-        {**context, "unsubscribe": Slot.UNSUBSCRIBE_HTML.value, "preferences": Slot.PREFERENCES_HTML.value},
+        {**context, "unsubscribe": LinkTag.UNSUBSCRIBE_HTML.value, "preferences": LinkTag.PREFERENCES_HTML.value},
     )
     if faults := check_mjml(marked):
         raise TemplateFault([replace(f, file=f"{FOLDER}/{f.file or f'{LAYOUT}.mjml.j2'}") for f in faults])
     text = render(
         folder,
         f"{LAYOUT}.txt.j2",
-        {**context, "unsubscribe": Slot.UNSUBSCRIBE_TEXT.value, "preferences": Slot.PREFERENCES_TEXT.value},
+        {**context, "unsubscribe": LinkTag.UNSUBSCRIBE_TEXT.value, "preferences": LinkTag.PREFERENCES_TEXT.value},
     )
     return RenderedEmail(
         subject=mailing.subject,

@@ -1,4 +1,4 @@
-"""What rendering gives: one mailing as HTML and text, with slots where each reader's own links go."""
+"""What rendering gives: one mailing as HTML and text, with a tag where each reader's own links go."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from enum import Enum
 
 
-class Slot(Enum):
+class LinkTag(Enum):
     """A place in the rendered mail that each reader's own link fills: once for HTML, once for text.
 
     The tags are SendGrid substitution tags: closed, no spaces, none the beginning of another, replaced by plain
@@ -39,7 +39,7 @@ class MailPicture:
 class RenderedEmail:
     """One mailing, rendered for everybody: what is checked, approved and sent.
 
-    `html` and `text` hold slots (see Slot); `mjml` is what the HTML was made from; `pictures` are by file name.
+    `html` and `text` hold tags (see LinkTag); `mjml` is what the HTML was made from; `pictures` are by file name.
     """
 
     subject: str

@@ -21,14 +21,9 @@ WORKER_FORGOTTEN_AFTER = timedelta(days=1)
 """How long a worker that died is shown."""
 
 
-def is_late(send_at: datetime, now: datetime, late_after: timedelta) -> bool:
-    """Whether a send may no longer start by itself."""
-    return now - send_at > late_after
-
-
 def is_silent(last_seen: datetime | None, now: datetime) -> bool:
-    """Whether the scheduler has not been seen for too long, or the clock was put back behind its last sign of life."""
-    return last_seen is None or now - last_seen > SILENT_AFTER or went_back(last_seen, now)
+    """Whether the scheduler has not been seen for too long."""
+    return last_seen is None or now - last_seen > SILENT_AFTER
 
 
 def went_back(last_seen: datetime, now: datetime) -> bool:

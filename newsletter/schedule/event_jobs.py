@@ -7,10 +7,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from sqlalchemy.exc import OperationalError
-
 from newsletter.clock import Clock
-from newsletter.database.session import Database, DatabaseUnusable
+from newsletter.database.session import DATABASE_AWAY, Database
 from newsletter.delivery.evidence import accept_attempt
 from newsletter.log import get_log
 from newsletter.provider_events import actions
@@ -18,6 +16,7 @@ from newsletter.provider_events.inbox import delete_old_posts
 from newsletter.provider_events.model import PROVIDER, SoftBounceRule
 from newsletter.provider_events.queries import find_unsettled, find_waiting_post
 from newsletter.providers.sendgrid.events import Unreadable, read_post
+from newsletter.schedule.outliving import outliving_failure
 
 _log = get_log(__name__)
 
@@ -64,15 +63,9 @@ class EventReader:
 
     def _read_until_stopped(self) -> None:
         while not self._stopping.wait(LOOK_EVERY.total_seconds()):
-            if not self._is_leading():
-                continue
-            try:
-                self._read()
-            except (OperationalError, DatabaseUnusable) as error:
-                _log.warning("database did not answer", error=type(error).__name__)
-            except Exception as error:
-                # By its name alone: its words may hold an address.
-                _log.error("events were not looked through", error=type(error).__name__)
+            if self._is_leading():
+                with outliving_failure("events were not looked through"):
+                    self._read()
 
     def _read(self) -> None:
         apply_waiting(self._database, self._clock, self._rules, self._stopping.is_set)
@@ -98,7 +91,7 @@ def apply_waiting(
         number, body = waiting
         try:
             _apply(database, clock, rules, number, body)
-        except (OperationalError, DatabaseUnusable):
+        except DATABASE_AWAY:
             raise
         except Unreadable as error:
             _set_aside(database, clock, number, str(error))

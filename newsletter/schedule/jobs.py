@@ -10,18 +10,18 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo
 
-from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
 from newsletter.database.audit import SCHEDULER
 from newsletter.database.heartbeat import (
+    SCHEDULER_PART,
     find_dead_workers,
     find_heartbeat,
     forget_long_dead_workers,
     record_heartbeat,
 )
 from newsletter.database.instance import keep_to_its_place
-from newsletter.database.session import DatabaseUnusable
+from newsletter.database.session import DATABASE_AWAY
 from newsletter.delivery import batches, plan, planning, steering
 from newsletter.delivery.model import SendState
 from newsletter.delivery.queries import list_going, list_sends
@@ -34,8 +34,6 @@ from newsletter.schedule.due import HORIZON, WORKER_DEAD_AFTER, WORKER_FORGOTTEN
 from newsletter.schedule.event_jobs import EventRules, apply_waiting
 
 _log = get_log(__name__)
-
-PART = "scheduler"
 
 ASK_EVERY = timedelta(minutes=1)
 """How often, while batches go, it is asked whether their sends may go on."""
@@ -74,11 +72,11 @@ def reconcile(worker: Worker, rules: Rules, announce: Announce = keep_to_oneself
     now = worker.clock.now()
     with worker.database.write() as session:
         locked = keep_to_its_place(session, now)
-        last_seen = find_heartbeat(session, PART)
+        last_seen = find_heartbeat(session, SCHEDULER_PART)
         if last_seen is not None and went_back(last_seen, now):
             # Nothing is undone or repeated: what is due is read from rows that have moved on.
             _log.warning("clock went back", by_seconds=int((last_seen - now).total_seconds()))
-        record_heartbeat(session, part=PART, worker=worker.name, now=now)
+        record_heartbeat(session, part=SCHEDULER_PART, worker=worker.name, now=now)
         expire_approvals(session, actor=SCHEDULER, now=now)
         forget_long_dead_workers(session, WORKER_FORGOTTEN_AFTER)
         dead = find_dead_workers(session, rules.dead_after)
@@ -135,7 +133,7 @@ def open_due(worker: Worker, rules: Rules) -> None:
                     transport=worker.transport.name,
                     batch_limit=worker.transport.batch_limit,
                 )
-        except (OperationalError, DatabaseUnusable):
+        except DATABASE_AWAY:
             raise
         except Exception as error:
             # One bad edition keeps no other from going.
@@ -165,7 +163,7 @@ def plan_all(worker: Worker, rules: Rules, announce: Announce = keep_to_oneself)
                     )
                     if not more:
                         announce(session)
-        except (OperationalError, DatabaseUnusable):
+        except DATABASE_AWAY:
             raise
         except Exception as error:
             # It is tried again with every look, and keeps no other from going.
@@ -174,7 +172,7 @@ def plan_all(worker: Worker, rules: Rules, announce: Announce = keep_to_oneself)
                 planning.note_trouble(session, edition, f"it could not be planned: {type(error).__name__}")
 
 
-class Sender:
+class BatchSender:
     """Sends one batch at a time; with rules, a send that needs a person to go on is paused first.
 
     Everything that sends batches of editions goes through it. Threads may share one.
@@ -212,7 +210,7 @@ def send_all(worker: Worker, is_stopping: Callable[[], bool] = lambda: False, ru
 
     With rules, a send that needs a person to go on is paused first.
     """
-    sender = Sender(worker, rules)
+    sender = BatchSender(worker, rules)
     sent = 0
     while not is_stopping():
         step = sender.send_next()
@@ -246,7 +244,7 @@ def finish_all(worker: Worker) -> None:
         try:
             with worker.database.write() as session:
                 steering.finish(session, edition, actor=SCHEDULER, now=worker.clock.now())
-        except (OperationalError, DatabaseUnusable):
+        except DATABASE_AWAY:
             raise
         except Exception as error:
             # It is tried again with every look, and keeps no other from its end.

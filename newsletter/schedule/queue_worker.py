@@ -11,16 +11,16 @@ from dataclasses import dataclass
 
 import procrastinate
 import psycopg
-from sqlalchemy.exc import OperationalError
 
 from newsletter.clock import SystemClock
 from newsletter.database.heartbeat import forget_worker, record_worker
 from newsletter.database.schema import SchemaWatch
-from newsletter.database.session import Database, DatabaseUnusable
+from newsletter.database.session import DATABASE_AWAY, Database
 from newsletter.delivery.worker import Worker
 from newsletter.log import get_log
 from newsletter.schedule import jobs
 from newsletter.schedule.executors.procrastinate import QUEUE, TASK, make_queue, opened
+from newsletter.schedule.outliving import outliving_failure
 from newsletter.schedule.runner import make_rules
 from newsletter.settings import Settings
 from newsletter.wiring import make_worker
@@ -32,7 +32,7 @@ CONCURRENCY = 4
 
 
 @dataclass(frozen=True)
-class Pace:
+class Rhythm:
     """How often a worker does what it does all the time, in seconds.
 
     `poll`: looks for jobs of which it was not told. `beat`: gives a sign of life. `drain`: how long Procrastinate
@@ -53,13 +53,13 @@ class QueueWorker:
     """
 
     def __init__(
-        self, worker: Worker, rules: jobs.Rules, *, concurrency: int = CONCURRENCY, pace: Pace | None = None
+        self, worker: Worker, rules: jobs.Rules, *, concurrency: int = CONCURRENCY, rhythm: Rhythm | None = None
     ) -> None:
         self._worker = worker
         self._rules = rules
-        self._sender = jobs.Sender(worker, rules)
+        self._sender = jobs.BatchSender(worker, rules)
         self._concurrency = concurrency
-        self._pace = pace or Pace()
+        self._rhythm = rhythm or Rhythm()
         self._schema = SchemaWatch()
         self._drained = threading.Event()
         self._began: threading.Event = threading.Event()
@@ -107,7 +107,7 @@ class QueueWorker:
                 await self._take()
             except (procrastinate.exceptions.ConnectorException, psycopg.Error) as error:
                 _log.warning("database did not answer", error=type(error.__cause__ or error).__name__)
-            await asyncio.sleep(self._pace.begin_again)
+            await asyncio.sleep(self._rhythm.begin_again)
 
     async def _take(self) -> None:
         """Take jobs until cancelled, or until the database goes away; ends when what was taken is recorded."""
@@ -121,38 +121,33 @@ class QueueWorker:
                 # A job that is done says nothing that the rows do not, and one that failed is made again.
                 delete_jobs="always",
                 install_signal_handlers=False,
-                fetch_job_polling_interval=self._pace.poll,
-                update_heartbeat_interval=self._pace.beat,
+                fetch_job_polling_interval=self._rhythm.poll,
+                update_heartbeat_interval=self._rhythm.beat,
                 stalled_worker_timeout=self._rules.dead_after.total_seconds(),
-                shutdown_graceful_timeout=self._pace.drain,
+                shutdown_graceful_timeout=self._rhythm.drain,
             )
 
     def _send(self, edition: int, number: int) -> None:
-        try:
+        with outliving_failure("batch not sent", batch=f"{edition}/{number}"):
             self._sender.send(edition, number)
-        except (OperationalError, DatabaseUnusable) as error:
-            _log.warning("database did not answer", error=type(error).__name__)
-        except Exception as error:
-            # By its name alone: its words may hold an address.
-            _log.error("batch not sent", batch=f"{edition}/{number}", error=type(error).__name__)
 
     def _beat_until_drained(self) -> None:
         while True:
             drained = self._drained.is_set()
-            with suppress(OperationalError, DatabaseUnusable):
+            with suppress(*DATABASE_AWAY):
                 if self._schema.has_changed(self._worker.database):
                     # The end of this thread ends the process.
                     _log.error("database was upgraded; start this worker anew, in the same version")
                     self._worker.stopping.set()
                     return
-            with suppress(OperationalError, DatabaseUnusable), self._worker.database.write() as session:
+            with suppress(*DATABASE_AWAY), self._worker.database.write() as session:
                 if drained:
                     forget_worker(session, self._worker.name)
                 else:
                     record_worker(session, self._worker.name)
             if drained:
                 return
-            self._drained.wait(self._pace.beat)
+            self._drained.wait(self._rhythm.beat)
 
 
 def make_queue_worker(settings: Settings, database: Database, concurrency: int) -> QueueWorker:

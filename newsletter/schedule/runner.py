@@ -9,11 +9,10 @@ import threading
 from datetime import datetime, timedelta
 
 from apscheduler.schedulers.background import BackgroundScheduler
-from sqlalchemy.exc import OperationalError
 
 from newsletter.clock import SystemClock
 from newsletter.database.schema import SchemaWatch
-from newsletter.database.session import Database, DatabaseUnusable
+from newsletter.database.session import DATABASE_AWAY, Database
 from newsletter.delivery.worker import Worker
 from newsletter.log import get_log
 from newsletter.notices.mailing import Desk, tell_staff
@@ -25,6 +24,7 @@ from newsletter.schedule.executors.contract import Executor
 from newsletter.schedule.executors.embedded import EmbeddedExecutor
 from newsletter.schedule.executors.procrastinate import ProcrastinateExecutor
 from newsletter.schedule.leader import LeaderLock, leader_lock
+from newsletter.schedule.outliving import outliving_failure
 from newsletter.settings import Settings
 from newsletter.suppression_lists.sync import LOOK_EVERY, Sync
 from newsletter.wiring import make_desk, make_sync, make_worker
@@ -124,7 +124,7 @@ class Runner:
             if self._is_outdated() or not self._lead():
                 return
             due = jobs.reconcile(self._worker, self._rules, self._executor.announce)
-        except (OperationalError, DatabaseUnusable) as error:
+        except DATABASE_AWAY as error:
             # The next look comes in a period; a database that restarts must not end the schedule.
             _log.warning("database did not answer", error=type(error).__name__)
             return
@@ -150,21 +150,13 @@ class Runner:
     def _look_at_lists(self) -> None:
         if self._sync is None or self._outdated or not self._took_over:
             return
-        try:
+        with outliving_failure("suppression lists were not compared"):
             self._sync.look(self._stopping.is_set)
-        except (OperationalError, DatabaseUnusable) as error:
-            _log.warning("database did not answer", error=type(error).__name__)
-        except Exception as error:
-            # By its name alone: its words may hold an address.
-            _log.error("suppression lists were not compared", error=type(error).__name__)
 
     def _tell(self, desk: Desk) -> None:
-        if not self._took_over:
-            return
-        try:
-            tell_staff(desk)
-        except Exception as error:
-            _log.warning("staff not told", error=type(error).__name__)
+        if self._took_over:
+            with outliving_failure("staff not told"):
+                tell_staff(desk)
 
     def _lead(self) -> bool:
         if not (self._lock.is_held() or self._lock.acquire()):

@@ -15,7 +15,7 @@ from newsletter.delivery.model import BatchState, DeliveryState
 from newsletter.delivery.tables import Batch, Delivery
 from newsletter.delivery.worker import Step, send_next_batch
 from newsletter.providers.contract import Outcome, Receipt
-from newsletter.rendering.model import Slot
+from newsletter.rendering.model import LinkTag
 from newsletter.schedule import jobs
 from tests.factories import RULES, FakeTransport, StillClock, add_cast, add_people, scheduled_edition, snapshot, worker
 
@@ -76,8 +76,8 @@ def test_links_are_escaped_where_they_stand_in_html(database: Database) -> None:
     for person in transport.batches[0].people:
         given = person.substitutions
         for in_html, in_text in (
-            (Slot.UNSUBSCRIBE_HTML, Slot.UNSUBSCRIBE_TEXT),
-            (Slot.PREFERENCES_HTML, Slot.PREFERENCES_TEXT),
+            (LinkTag.UNSUBSCRIBE_HTML, LinkTag.UNSUBSCRIBE_TEXT),
+            (LinkTag.PREFERENCES_HTML, LinkTag.PREFERENCES_TEXT),
         ):
             assert given[in_html.value] == html.escape(given[in_text.value])
-        assert person.headers["List-Unsubscribe"] == f"<{given[Slot.UNSUBSCRIBE_TEXT.value]}>"
+        assert person.headers["List-Unsubscribe"] == f"<{given[LinkTag.UNSUBSCRIBE_TEXT.value]}>"

@@ -14,11 +14,10 @@ import pytest
 from newsletter.cli.main import main
 from newsletter.cli.serve import free_port
 from newsletter.clock import SystemClock
-from newsletter.database.heartbeat import BACKUP, record_heartbeat
+from newsletter.database.heartbeat import BACKUP_PART, SCHEDULER_PART, record_heartbeat
 from newsletter.database.session import Database
 from newsletter.operations.doctor import check_base_url, check_keys, check_sendgrid, examine
 from newsletter.operations.model import Check, State
-from newsletter.schedule.jobs import PART
 from newsletter.settings import Settings, read_settings
 from tests.operations.name_server import answering, resolver_at
 from tests.providers.sendgrid.test_signature import PUBLIC_KEY
@@ -68,8 +67,8 @@ def sending_to(workspace: Path, host: str, **more: str) -> Settings:
 def test_all_that_can_be_well_is_said_to_be(database: Database, workspace: Path) -> None:
     now = SystemClock().now()
     with database.write() as session:
-        record_heartbeat(session, part=PART, worker="w", now=now)
-        record_heartbeat(session, part=BACKUP, worker="w", now=now)
+        record_heartbeat(session, part=SCHEDULER_PART, worker="w", now=now)
+        record_heartbeat(session, part=BACKUP_PART, worker="w", now=now)
     with answering(GOOD) as resolver, a_sendgrid(200, ["mail.send"]) as host:
         settings = sending_to(workspace, host, SENDGRID_WEBHOOK_PUBLIC_KEY=PUBLIC_KEY)
         checks = by_name(examine(settings, database, resolver, SystemClock().now()))

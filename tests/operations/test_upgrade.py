@@ -13,7 +13,7 @@ from sqlalchemy import text
 from newsletter.cli.rows import opened
 from newsletter.clock import SystemClock
 from newsletter.database.backup import count_on_from, count_rows, list_tables, load_rows, read_head, read_rows
-from newsletter.database.heartbeat import find_heartbeat
+from newsletter.database.heartbeat import SCHEDULER_PART, find_heartbeat
 from newsletter.database.integrity import find_broken
 from newsletter.database.schema import VERSION_TABLE
 from newsletter.database.session import Database, open_database
@@ -22,7 +22,7 @@ from newsletter.delivery.worker import send_next_batch
 from newsletter.errors import Refused
 from newsletter.migrations import list_steps, pending
 from newsletter.migrations.steps import upgrade
-from newsletter.schedule.jobs import PART, run_until_idle
+from newsletter.schedule.jobs import run_until_idle
 from newsletter.schedule.runner import Runner
 from newsletter.settings import read_settings
 from tests.factories import RULES, FakeTransport, StillClock, worker
@@ -112,7 +112,7 @@ def test_a_program_whose_tables_are_changed_under_it_ends(database: Database) ->
 
 def _last_look(database: Database) -> datetime | None:
     with database.read() as session:
-        return find_heartbeat(session, PART)
+        return find_heartbeat(session, SCHEDULER_PART)
 
 
 def _set_step(database: Database, step: str) -> None:

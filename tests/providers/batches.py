@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 from newsletter.mail import Mailbox, one_click_headers
 from newsletter.providers.contract import OutgoingBatch, PersonalMail
-from newsletter.rendering.model import Slot
+from newsletter.rendering.model import LinkTag
 
 
 def make_batch(people: int, *, html: bool = True, attempt: str = "na1") -> OutgoingBatch:
@@ -16,8 +16,8 @@ def make_batch(people: int, *, html: bool = True, attempt: str = "na1") -> Outgo
         sender=Mailbox("news@clinic.example.org", "Willow Läne"),
         reply_to=Mailbox("hello@clinic.example.org"),
         subject="Sleep well — naïve and 😀",
-        html=f'<p>Hello</p><a href="{Slot.UNSUBSCRIBE_HTML.value}">Leave</a>' if html else None,
-        text=f"Hello\n\n{Slot.UNSUBSCRIBE_TEXT.value}\n",
+        html=f'<p>Hello</p><a href="{LinkTag.UNSUBSCRIBE_HTML.value}">Leave</a>' if html else None,
+        text=f"Hello\n\n{LinkTag.UNSUBSCRIBE_TEXT.value}\n",
         date=datetime(2026, 11, 3, 9, 0, tzinfo=UTC),
         people=tuple(make_person(number, attempt) for number in range(1, people + 1)),
     )
@@ -29,7 +29,10 @@ def make_person(number: int, attempt: str = "na1") -> PersonalMail:
     return PersonalMail(
         delivery=f"nd1x{number}",
         recipient=Mailbox(f"reader{number}@example.org"),
-        substitutions={Slot.UNSUBSCRIBE_HTML.value: link.replace("&", "&amp;"), Slot.UNSUBSCRIBE_TEXT.value: link},
+        substitutions={
+            LinkTag.UNSUBSCRIBE_HTML.value: link.replace("&", "&amp;"),
+            LinkTag.UNSUBSCRIBE_TEXT.value: link,
+        },
         headers=one_click_headers(link),
         custom_args={"newsletter_delivery": f"nd1x{number}", "newsletter_attempt": attempt},
     )

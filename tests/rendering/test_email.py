@@ -20,7 +20,7 @@ from newsletter.rendering.blocks import spell_duration, spell_month
 from newsletter.rendering.brand import read_brand
 from newsletter.rendering.email import render_email
 from newsletter.rendering.mjml import to_html
-from newsletter.rendering.model import RenderedEmail, Slot
+from newsletter.rendering.model import LinkTag, RenderedEmail
 from newsletter.settings import Settings, read_settings
 from newsletter.wiring import read_named_campaign, render_mailing
 from tests.node import ROOT
@@ -57,8 +57,8 @@ def letter(settings: Settings, campaign: Campaign, *items: Item, language: str =
 def test_every_link_of_one_part_is_in_the_other(settings: Settings, campaign: Campaign, at: int) -> None:
     mail = render_mailing(settings, campaign, campaign.mailings[at])
     as_text = {
-        Slot.UNSUBSCRIBE_HTML.value: Slot.UNSUBSCRIBE_TEXT.value,
-        Slot.PREFERENCES_HTML.value: Slot.PREFERENCES_TEXT.value,
+        LinkTag.UNSUBSCRIBE_HTML.value: LinkTag.UNSUBSCRIBE_TEXT.value,
+        LinkTag.PREFERENCES_HTML.value: LinkTag.PREFERENCES_TEXT.value,
     }
     in_html = {as_text.get(href, href) for href in hrefs(mail.html)}
     in_text = set(re.findall(r"https?://[^\s<>]+|-[a-z-]+-link-text-", mail.text))

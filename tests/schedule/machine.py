@@ -21,7 +21,7 @@ from newsletter.delivery.model import Limits
 from newsletter.delivery.worker import Worker
 from newsletter.providers.sendgrid.transport import SendGridTransport
 from newsletter.schedule.executors.procrastinate import ProcrastinateExecutor
-from newsletter.schedule.queue_worker import Pace, QueueWorker
+from newsletter.schedule.queue_worker import QueueWorker, Rhythm
 from newsletter.schedule.runner import Runner
 from newsletter.subscribers.tokens import Tokens
 from tests.factories import KEY, RULES
@@ -74,7 +74,7 @@ def _run(machine: Machine, at_work: Connection) -> None:
     signal.signal(signal.SIGTERM, lambda *_: ended.set())
     part: Runner | QueueWorker
     if machine.role is Role.WORKER:
-        part = QueueWorker(worker, rules, concurrency=2, pace=Pace(poll=0.2, beat=0.3, begin_again=0.2))
+        part = QueueWorker(worker, rules, concurrency=2, rhythm=Rhythm(poll=0.2, beat=0.3, begin_again=0.2))
     else:
         executor = ProcrastinateExecutor(worker, rules) if machine.role is Role.SCHEDULER else None
         part = Runner(worker, rules, executor=executor, period=timedelta(seconds=0.5))

@@ -26,7 +26,7 @@ from newsletter.editions import actions
 from newsletter.providers.contract import Outcome, OutgoingBatch, Receipt
 from newsletter.schedule import jobs
 from newsletter.schedule.executors.procrastinate import ProcrastinateExecutor
-from newsletter.schedule.queue_worker import Pace, QueueWorker
+from newsletter.schedule.queue_worker import QueueWorker, Rhythm
 from newsletter.schedule.runner import Runner
 from newsletter.subscribers.tokens import Tokens
 from tests.factories import (
@@ -44,7 +44,7 @@ from tests.factories import (
 
 PERIOD = timedelta(seconds=0.2)
 LEASE = timedelta(seconds=2)
-PACE = Pace(poll=0.1, beat=0.2, begin_again=0.1)
+RHYTHM = Rhythm(poll=0.1, beat=0.2, begin_again=0.1)
 PEOPLE = 45
 KINDS = [("sqlite", "embedded"), ("postgresql", "embedded"), ("postgresql", "procrastinate")]
 each_kind = pytest.mark.parametrize(("database_url", "kind"), KINDS, indirect=["database_url"])
@@ -76,7 +76,7 @@ def at_work(kind: str, database: Database, transport: FakeTransport, workers: in
         runner = Runner(leader, RULES, executor=ProcrastinateExecutor(leader, RULES), period=PERIOD)
         for number in range(workers):
             one = Worker(f"worker {number}", database, transport, Tokens([KEY]), clock, lease=LEASE)
-            others.append(QueueWorker(one, RULES, concurrency=2, pace=PACE))
+            others.append(QueueWorker(one, RULES, concurrency=2, rhythm=RHYTHM))
     parts: list[Runner | QueueWorker] = [runner, *others]
     for part in parts:
         part.start()

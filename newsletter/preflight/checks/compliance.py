@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from html import escape
 
 from newsletter.preflight.model import Draft, Finding, Level
-from newsletter.rendering.model import Slot
+from newsletter.rendering.model import LinkTag
 
 _TEXT = "layouts/letter.txt.j2"
 
@@ -14,14 +14,14 @@ _TEXT = "layouts/letter.txt.j2"
 def check(draft: Draft) -> Iterator[Finding]:
     """The links to leave and to choose, the clinic's name and postal address, in both parts."""
     html, text = draft.mail.html, draft.mail.text
-    for slot, words in (
-        (Slot.UNSUBSCRIBE_HTML, "unsubscribe link"),
-        (Slot.PREFERENCES_HTML, "preferences link"),
+    for tag, words in (
+        (LinkTag.UNSUBSCRIBE_HTML, "unsubscribe link"),
+        (LinkTag.PREFERENCES_HTML, "preferences link"),
     ):
-        if f'href="{slot.value}"' not in html:
+        if f'href="{tag.value}"' not in html:
             yield _stop(draft, f"the mail has no {words}.")
-    for slot, words in ((Slot.UNSUBSCRIBE_TEXT, "unsubscribe link"), (Slot.PREFERENCES_TEXT, "preferences link")):
-        if slot.value not in text:
+    for tag, words in ((LinkTag.UNSUBSCRIBE_TEXT, "unsubscribe link"), (LinkTag.PREFERENCES_TEXT, "preferences link")):
+        if tag.value not in text:
             yield _stop(draft, f"the text part has no {words}.", _TEXT)
     flowed = " ".join(text.split())
     for what, words in (("name", draft.clinic.name), ("postal address", draft.clinic.postal_address)):

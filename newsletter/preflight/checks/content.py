@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from newsletter.campaigns.markdown import to_words
 from newsletter.campaigns.model import Article
 from newsletter.preflight.model import Draft, Finding, Level
-from newsletter.rendering.model import Slot
+from newsletter.rendering.model import LinkTag
 
 SUBJECT_LENGTH = 60
 PREHEADER_LENGTHS = range(30, 111)
@@ -27,7 +27,7 @@ def _texts(draft: Draft) -> Iterator[tuple[str, str]]:
 
 
 def check(draft: Draft) -> Iterator[Finding]:
-    """Subject, preheader, month, what was left in the text, who signs, and words that would act as slots."""
+    """Subject, preheader, month, what was left in the text, who signs, and words that would act as tags."""
     mailing = draft.mailing
 
     def finding(level: Level, problem: str, remedy: str, place: str = draft.place) -> Finding:
@@ -66,9 +66,9 @@ def check(draft: Draft) -> Iterator[Finding]:
     for place, words in _texts(draft):
         if found := HTML_TAG.search(words):
             yield finding(Level.WARN, f"readers would see `{found[0][:40]}` as it stands.", "Take HTML out.", place)
-    for slot in Slot:
-        if slot.value in f"{mailing}":
-            yield finding(Level.STOP, f"the text holds `{slot.value}`, which stands for a link.", "Remove it.")
+    for tag in LinkTag:
+        if tag.value in f"{mailing}":
+            yield finding(Level.STOP, f"the text holds `{tag.value}`, which stands for a link.", "Remove it.")
     language = draft.campaign.language
     if language.partition("-")[0].lower() != "en":
         yield finding(

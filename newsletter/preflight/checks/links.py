@@ -8,14 +8,14 @@ from collections.abc import Iterator
 from html import unescape
 
 from newsletter.preflight.model import Draft, Finding, Level
-from newsletter.rendering.model import Slot
+from newsletter.rendering.model import LinkTag
 
 VAGUE = frozenset({"click here", "here", "read more", "more", "link", "this link", "learn more", "this"})
 SHORTENERS = ("bit.ly/", "tinyurl.com/", "t.co/", "goo.gl/", "ow.ly/", "is.gd/")
 
 _SLOTS = {
-    Slot.UNSUBSCRIBE_HTML.value: Slot.UNSUBSCRIBE_TEXT.value,
-    Slot.PREFERENCES_HTML.value: Slot.PREFERENCES_TEXT.value,
+    LinkTag.UNSUBSCRIBE_HTML.value: LinkTag.UNSUBSCRIBE_TEXT.value,
+    LinkTag.PREFERENCES_HTML.value: LinkTag.PREFERENCES_TEXT.value,
 }
 
 

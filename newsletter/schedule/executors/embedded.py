@@ -7,15 +7,11 @@ from __future__ import annotations
 
 import threading
 
-from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
-from newsletter.database.session import DatabaseUnusable
 from newsletter.delivery.worker import Worker
-from newsletter.log import get_log
 from newsletter.schedule import jobs
-
-_log = get_log(__name__)
+from newsletter.schedule.outliving import outliving_failure
 
 GLANCE = 1.0
 """Seconds between two looks for batches that may go, such as those whose time to try again has come."""
@@ -64,13 +60,8 @@ class EmbeddedExecutor:
             self._wake.clear()
             if self._must_rest():
                 continue
-            try:
+            with outliving_failure("batch not sent"):
                 jobs.send_all(self._worker, self._must_rest, self._rules)
-            except (OperationalError, DatabaseUnusable) as error:
-                _log.warning("database did not answer", error=type(error).__name__)
-            except Exception as error:
-                # By its name alone: its words may hold an address.
-                _log.error("batch not sent", error=type(error).__name__)
 
     def _must_rest(self) -> bool:
         return self._worker.stopping.is_set() or not self._leads

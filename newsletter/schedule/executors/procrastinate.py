@@ -15,11 +15,10 @@ import procrastinate
 import psycopg
 from procrastinate.jobs import Job, Status
 from sqlalchemy import String, cast, column, exists, func, literal, literal_column, select, table
-from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
 from newsletter.database.heartbeat import find_dead_workers, list_workers
-from newsletter.database.session import POSTGRESQL_CONNECTION, Database, DatabaseUnusable
+from newsletter.database.session import DATABASE_AWAY, POSTGRESQL_CONNECTION, Database
 from newsletter.delivery.model import BatchState, SendState
 from newsletter.delivery.tables import Batch, Send
 from newsletter.delivery.worker import Worker
@@ -112,12 +111,7 @@ class ProcrastinateExecutor:
         except procrastinate.exceptions.AlreadyEnqueued:
             # Another process thought that it led, and was faster.
             return
-        except (
-            OperationalError,
-            DatabaseUnusable,
-            procrastinate.exceptions.ConnectorException,
-            psycopg.Error,
-        ) as error:
+        except (*DATABASE_AWAY, procrastinate.exceptions.ConnectorException, psycopg.Error) as error:
             _log.warning("database did not answer", error=type(error).__name__)
 
     def rest(self) -> None:
