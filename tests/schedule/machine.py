@@ -24,8 +24,8 @@ from newsletter.schedule.executors.procrastinate import ProcrastinateExecutor
 from newsletter.schedule.queue_worker import QueueWorker, Rhythm
 from newsletter.schedule.runner import Runner
 from newsletter.subscribers.tokens import Tokens
+from tests.chaos.lives import FORKS
 from tests.factories import KEY, RULES
-from tests.schedule.provider_life import FORKS
 from tests.sendgrid_double.running import KEY as SENDGRID_KEY
 
 SOON = timedelta(seconds=2)

@@ -17,9 +17,9 @@ from newsletter.delivery import steering
 from newsletter.delivery.model import DeliveryState, SendState, delivery_id
 from newsletter.delivery.queries import get_progress, get_send, list_sends, list_uncertain
 from newsletter.delivery.tables import Delivery
+from tests.chaos.lives import Life, begin, end
 from tests.factories import RULES, Cast, add_cast, add_people, scheduled_edition
 from tests.providers.smtp.running import HANG_UP, TAKE_AND_HANG_UP, running_smtp
-from tests.schedule.provider_life import Life, begin, end
 
 PEOPLE = 120
 KILLS = 6

@@ -29,11 +29,11 @@ from newsletter.delivery.tables import Delivery
 from newsletter.editions.queries import list_editions
 from newsletter.migrations.steps import upgrade
 from newsletter.sendgrid_double.record import read_record
+from tests.chaos.lives import is_under_way
 from tests.database_fixtures import PostgresServer, running_postgres
 from tests.factories import RULES, Cast, add_cast, add_many, add_people, scheduled_edition
 from tests.node import ROOT
 from tests.schedule.machine import SOON, Machine, Role, boot
-from tests.schedule.provider_life import is_under_way
 from tests.sendgrid_double.running import running_double
 
 PEOPLE = 2_400

@@ -27,6 +27,7 @@ from newsletter.editions.queries import get_edition
 from newsletter.errors import Refused
 from newsletter.schedule import jobs
 from newsletter.sendgrid_double.record import read_record
+from tests.chaos.lives import Life, Moment, Part, When, begin, end
 from tests.factories import (
     LONG_AGO,
     RULES,
@@ -40,7 +41,6 @@ from tests.factories import (
     snapshot,
     worker,
 )
-from tests.schedule.provider_life import Life, Moment, When, begin, end
 from tests.sendgrid_double.running import running_double
 
 SQLITE = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
@@ -230,7 +230,7 @@ def test_a_second_scheduler_takes_over_when_the_leader_is_killed(
     cast = _people(database, 100)
     edition = scheduled_edition(database, cast, SystemClock().now())
     with running_double(tmp_path, "--no-mails", faults=("slow-after:0.1@1",)) as double:
-        life = Life(database_url, double.host, batch_limit=5, by_runner=True, period=timedelta(seconds=0.3))
+        life = Life(database_url, double.host, Part.SERVE, batch_limit=5)
         both = [begin(life), begin(life)]
         _wait_until(lambda: len(_workers(database, edition)) > 0)
         [leader] = _workers(database, edition)
