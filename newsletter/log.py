@@ -16,7 +16,7 @@ import orjson
 import structlog
 from structlog.typing import EventDict, Processor
 
-_ADDRESS = re.compile(r"[^\s<>\"']+@[^\s<>\"']+")
+_ADDRESS = re.compile(r"[^\s<>\"]+@[^\s<>\"]+")
 
 _CHATTY = ("apscheduler", "alembic", "sqlalchemy", "procrastinate", "uvicorn", "psycopg")
 """Libraries whose every step nobody wants to read; their warnings are told."""

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
+import logging
 import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Protocol
 
 import pytest
+import structlog
 from playwright.sync_api import Browser, Page, sync_playwright
 
 from newsletter.workspace import create_workspace
@@ -32,6 +35,26 @@ def workspace(tmp_path: Path) -> Path:
     folder = tmp_path / "workspace"
     create_workspace(folder)
     return folder
+
+
+@pytest.fixture(autouse=True)
+def own_event_loop(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Lets a test without a page run an event loop: Playwright's counts as running while its browser is open."""
+    if "browser" in request.fixturenames:
+        yield
+        return
+    of_playwright = asyncio._get_running_loop()
+    asyncio._set_running_loop(None)
+    yield
+    asyncio._set_running_loop(of_playwright)
+
+
+@pytest.fixture(autouse=True)
+def own_log() -> Iterator[None]:
+    """Ends the log with the test whose command started it."""
+    yield
+    root = logging.getLogger()
+    root.handlers = [one for one in root.handlers if not isinstance(one.formatter, structlog.stdlib.ProcessorFormatter)]
 
 
 @pytest.fixture(scope="session")

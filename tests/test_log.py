@@ -9,7 +9,7 @@ from io import StringIO
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from newsletter.database.audit import SHELL, record
@@ -85,6 +85,7 @@ def test_lines_of_libraries_are_written_alike_and_without_addresses(lines: Strin
     assert "550 <(address)> unknown" in second["exception"]
 
 
+@example("o'neil@example.org", "")
 @given(st.emails(), st.text(max_size=20))
 def test_no_address_comes_through_wherever_it_stands(address: str, around: str) -> None:
     line = mask_addresses(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import socket
 import threading
 from collections.abc import Iterator
@@ -140,7 +141,7 @@ def answering(answer: bytes) -> Iterator[tuple[str, list[bytes]]]:
                 except OSError:
                     return
                 with line:
-                    asked.append(line.recv(65_536))
+                    asked.append(_whole_request(line))
                     line.sendall(answer)
 
         thread = threading.Thread(target=serve, daemon=True)
@@ -148,6 +149,17 @@ def answering(answer: bytes) -> Iterator[tuple[str, list[bytes]]]:
         yield f"http://127.0.0.1:{server.getsockname()[1]}", asked
         server.shutdown(socket.SHUT_RDWR)
     thread.join()
+
+
+def _whole_request(line: socket.socket) -> bytes:
+    """A request with its body, which may come in a packet of its own."""
+    read = b""
+    while True:
+        read += line.recv(65_536)
+        head, found, body = read.partition(b"\r\n\r\n")
+        length = re.search(rb"(?i)content-length: (\d+)", head)
+        if found and len(body) >= int(length[1] if length else 0):
+            return read
 
 
 def http(status: str, body: bytes = b"", *headers: str) -> bytes:
