@@ -171,11 +171,11 @@ def move(
         with source.read() as session:
             actor = who_acts(session, by, Act.STEER, by_name=True)
             require(actor.person, Act.STEER)
-        alone = leader_lock(source)
-        if not alone.acquire():
-            raise Refused("The newsletter is running. End every one of its processes first, the web too.")
         target = open_database(url)
+        alone = leader_lock(source)
         try:
+            if not alone.acquire():
+                raise Refused("The newsletter is running. End every one of its processes first, the web too.")
             rows = moving.move(source, target, actor=actor, now=SystemClock().now())
         finally:
             target.close()

@@ -18,12 +18,13 @@ if TYPE_CHECKING:
 
     from sqlalchemy.orm import Session
 
-    from newsletter.delivery.model import Progress
+    from newsletter.delivery.model import Progress, Verdict
     from newsletter.delivery.tables import Attempt
     from newsletter.editions.tables import Edition
     from newsletter.provider_events.model import Reconciliation
     from newsletter.settings import Settings
     from newsletter.staff.model import StaffActor
+    from newsletter.staff.tables import Notice
 
 EditionId = Annotated[str, typer.Argument(metavar="EDITION", help="An edition's id, such as 2026-11-opening-1.")]
 
@@ -178,24 +179,46 @@ def stop(edition: EditionId, by: As = "", json: Json = False) -> None:
 
 def settle(
     edition: EditionId,
-    attempt: Annotated[str, typer.Argument(help="The attempt without an answer, as status shows it.")],
-    verdict: Annotated[str, typer.Argument(metavar="VERDICT", help="sent, not-sent or send-again.")],
+    attempt: Annotated[
+        str, typer.Argument(metavar="[ATTEMPT]", help="The attempt without an answer, as status shows it.")
+    ] = "",
+    verdict: Annotated[str, typer.Argument(metavar="[VERDICT]", help="sent, not-sent or send-again.")] = "",
+    for_all: Annotated[
+        str, typer.Option("--all", metavar="VERDICT", help="The same for every attempt of the edition without one.")
+    ] = "",
+    people: Annotated[
+        int, typer.Option("--people", min=0, help="With --all: how many people it is about, as status shows it.")
+    ] = 0,
     by: As = "",
     json: Json = False,
 ) -> None:
     """Say what became of an attempt without an answer, once you know; it is never repeated by itself."""
     from newsletter.delivery import steering
+    from newsletter.errors import Refused
+
+    if bool(for_all) == bool(attempt):
+        raise Refused(f"Name an attempt and a verdict, or say --all VERDICT. See: newsletter status {edition}")
+    said = _read_verdict(for_all or verdict)
+    settings = load_settings()
+    if for_all:
+        with _acting(settings, by, Act.STEER, by_name=True) as (session, actor, now):
+            attempts = steering.settle_all_uncertain(session, edition, said, people=people, actor=actor, now=now)
+        told = f"{attempts} attempts of {edition}, {_people(people)}, are settled as {said.value}, in your name."
+        _tell_send(edition, "settled", json, told)
+        return
+    with _acting(settings, by, Act.STEER, by_name=True) as (session, actor, now):
+        steering.settle_uncertain(session, edition, attempt, said, actor=actor, now=now)
+    _tell_send(edition, "settled", json, f"{attempt} of {edition} is settled as {said.value}, in your name.")
+
+
+def _read_verdict(word: str) -> Verdict:
     from newsletter.delivery.model import Verdict
     from newsletter.errors import Refused
 
     try:
-        said = Verdict(verdict.strip().lower().replace("-", " "))
+        return Verdict(word.strip().lower().replace("-", " "))
     except ValueError:
-        raise Refused(f"`{verdict}` is not a verdict. Write sent, not-sent or send-again.") from None
-    settings = load_settings()
-    with _acting(settings, by, Act.STEER, by_name=True) as (session, actor, now):
-        steering.settle_uncertain(session, edition, attempt, said, actor=actor, now=now)
-    _tell_send(edition, "settled", json, f"{attempt} of {edition} is settled as {said.value}, in your name.")
+        raise Refused(f"`{word}` is not a verdict. Write sent, not-sent or send-again.") from None
 
 
 def status(
@@ -214,7 +237,10 @@ def status(
     from newsletter.editions.model import OPEN, EditionState
     from newsletter.editions.queries import get_edition, list_editions
     from newsletter.errors import Refused
-    from newsletter.provider_events.queries import reconcile, tells_later
+    from newsletter.operations.health import check_events
+    from newsletter.operations.model import State
+    from newsletter.provider_events.queries import list_reasons, reconcile, tells_later
+    from newsletter.staff.notices import list_notices
 
     if people and not edition:
         raise Refused("Name the edition whose people you want to see: newsletter status EDITION --people")
@@ -230,18 +256,29 @@ def status(
         waiting = [name for name in sending if sends[name].planned and not sends[name].note]
         troubles = {name: find_trouble(session, name) for name in waiting}
         uncertain = {name: list_uncertain(session, name) for name in sending if sends[name].uncertain}
-        deliveries = [vars(one) for one in list_deliveries(session, edition)] if people and sending else []
+        deliveries = list(list_deliveries(session, edition)) if people and sending else []
+        came_back = list_reasons(session, edition) if deliveries else {}
+        persons = [{**vars(one), "reason": one.reason or came_back.get(one.subscriber, "")} for one in deliveries]
+        notices = {row.id: list_notices(session, row.id) for row in rows}
+        events = check_events(session, settings, SystemClock().now())
         told_of = [name for name in sending if tells_later(session, name)]
         told = {name: reconcile(session, name, now=SystemClock().now()) for name in told_of}
     if json:
         answer = [
-            {**_as_json(row), "send": _progress_as_json(sends.get(row.id)), "events": _events_as_json(told.get(row.id))}
+            {
+                **_as_json(row),
+                "send": _progress_as_json(sends.get(row.id)),
+                "events": _events_as_json(told.get(row.id)),
+                "notices": [_notice_as_json(notice) for notice in notices[row.id]],
+            }
             for row in rows
         ]
-        say_json([{**one, "people": deliveries} for one in answer] if people else answer)
+        say_json([{**one, "people": persons} for one in answer] if people else answer)
         return
     if locked:
         say(f"Nothing is sent from this database: {locked}. {HOW_TO_UNLOCK}")
+    if events.state is not State.OK:
+        say(f"Provider events: {events.told}. {events.remedy}")
     for row in rows:
         say(_line(row, settings))
         if row.id in sends:
@@ -252,7 +289,9 @@ def status(
             _say_uncertain(row.id, uncertain.get(row.id, ()), settings)
         if row.id in told:
             _say_events(told[row.id])
-    for one in deliveries:
+        for notice in notices[row.id]:
+            say(f"  {_line_of_notice(notice, settings)}")
+    for one in persons:
         why = f" ({one['reason']})" if one["reason"] else ""
         say(f"  {one['address'] or 'erased':32} {one['state'].value}{why}")
     if not rows:
@@ -388,6 +427,25 @@ def _say_events(found: Reconciliation) -> None:
         say(f"  {gap}")
 
 
+def _line_of_notice(notice: Notice, settings: Settings) -> str:
+    from newsletter.clock import in_clinic_time
+
+    what = f"{notice.kind.value}: {notice.reason}"
+    if notice.sent_at:
+        return f"Staff were told at {in_clinic_time(notice.sent_at, settings.clinic.zone)}: {what}"
+    return f"Staff could not be told: {notice.trouble} ({what})" if notice.trouble else f"Staff will be told: {what}"
+
+
+def _notice_as_json(notice: Notice) -> dict[str, Any]:
+    return {
+        "kind": notice.kind.value,
+        "reason": notice.reason,
+        "wanted_at": notice.wanted_at.isoformat(),
+        "told_at": notice.sent_at.isoformat() if notice.sent_at else None,
+        "trouble": "" if notice.sent_at else notice.trouble,
+    }
+
+
 def _events_as_json(found: Reconciliation | None) -> dict[str, Any] | None:
     if found is None:
         return None
@@ -404,6 +462,10 @@ def _say_uncertain(edition: str, attempts: Sequence[tuple[Attempt, int]], settin
     if attempts:
         say("    Ask the provider for that name, and then:")
         say(f"    newsletter settle {edition} NAME sent|not-sent|send-again --as EMAIL")
+    if len(attempts) > 1:
+        everybody = sum(people for _, people in attempts)
+        say("    Or, where you know the same of all of them:")
+        say(f"    newsletter settle {edition} --all sent|not-sent|send-again --people {everybody} --as EMAIL")
 
 
 def _people(count: int) -> str:

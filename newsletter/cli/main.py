@@ -14,6 +14,7 @@ from newsletter.cli import (
     demo,
     doctor,
     editions,
+    events,
     scheduler,
     sendgrid_double,
     serve,
@@ -37,6 +38,7 @@ workspace.register(app)
 campaigns.register(app)
 articles.register(app)
 editions.register(app)
+events.register(app)
 scheduler.register(app)
 subscribers.register(app)
 staff.register(app)

@@ -51,6 +51,7 @@ from newsletter.delivery.moves import (
     set_batch,
     set_people,
     settled_state,
+    tell_if_accepted_twice,
 )
 from newsletter.delivery.statements import in_batch, is_batch
 from newsletter.delivery.tables import Attempt, Batch, Delivery, Send
@@ -202,11 +203,13 @@ def record_answer(
     actor: Actor,
     now: datetime,
     brake: int = Limits.brake,
+    idempotent: bool = False,
 ) -> bool:
     """Write what the provider answered to an attempt, and what follows for its batch and its people.
 
     The first answer of an attempt counts, and False says that there was one; but that it was accepted counts always.
-    With `brake` failing attempts in a row the send is paused.
+    With `brake` failing attempts in a row the send is paused. Unless the transport is `idempotent`, staff are told when
+    an earlier attempt was accepted too.
     A batch follows its newest attempt alone.
     """
     receipt = _as_text(receipt)
@@ -227,6 +230,9 @@ def record_answer(
     if receipt.not_before:
         pacing.slow_down(session, lock_send(session, edition).transport, receipt.not_before)
     newest = batch.state is BatchState.IN_FLIGHT and batch.attempt == flight.attempt
+    # The first fence is of the first claim: before it nothing of this batch went.
+    if answer["to"] is AttemptState.ACCEPTED and not idempotent and not (newest and flight.claim.fence == 1):
+        tell_if_accepted_twice(session, edition, number, flight.attempt, actor=actor, now=now)
     # Accepted beats what was thought of the batch before, unless a newer attempt is on its way: that is told apart.
     accepted_late = outcome.batch is BatchState.ACCEPTED and batch.state in _NOT_KNOWN_AS_SENT
     if not (newest or accepted_late):

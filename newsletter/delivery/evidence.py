@@ -17,7 +17,7 @@ from newsletter.database.audit import Actor
 from newsletter.database.base import Instant
 from newsletter.delivery import statements
 from newsletter.delivery.model import EVENT_ORDER, AttemptState, BatchState, DeliveryState
-from newsletter.delivery.moves import audit_batch, close_stopped, count_anew, settled_state
+from newsletter.delivery.moves import audit_batch, close_stopped, count_anew, settled_state, tell_if_accepted_twice
 from newsletter.delivery.statements import in_batch, is_batch
 from newsletter.delivery.tables import Attempt, Batch, Delivery
 
@@ -81,8 +81,7 @@ def accept_attempt(session: Session, attempt: str, *, reference: str, actor: Act
     close_stopped(session, edition)
     session.execute(statements.FORGET_FAILURES, {"in_edition": edition})
     audit_batch(session, actor, now, "attempt proved accepted", edition, number, attempt=attempt)
-    if any(other != attempt for other in _accepted_attempts(session, edition, number)):
-        audit_batch(session, actor, now, "batch accepted twice", edition, number, attempt=attempt)
+    tell_if_accepted_twice(session, edition, number, attempt, actor=actor, now=now)
     return True
 
 
@@ -187,11 +186,3 @@ def _settle(session: Session, edition: int, number: int, state: BatchState, *, i
         .values(state=settled_state(counts), lease_until=None, not_before=None)
         .execution_options(synchronize_session=False)
     )
-
-
-def _accepted_attempts(session: Session, edition: int, number: int) -> Collection[str]:
-    return session.scalars(
-        select(Attempt.id).where(
-            Attempt.edition == edition, Attempt.batch == number, Attempt.state == AttemptState.ACCEPTED
-        )
-    ).all()

@@ -256,8 +256,9 @@ class GoingSend:
 
 @dataclass(frozen=True)
 class PersonInSend:
-    """What became of one person's mail; `reason` says why they were left out or refused."""
+    """What became of the mail of one person, by their number; `reason` says why they were left out or refused."""
 
+    subscriber: int
     address: str | None
     state: DeliveryState
     reason: str

@@ -30,12 +30,13 @@ from sqlalchemy.orm import Session
 from newsletter.database.audit import Actor, record, without_addresses
 from newsletter.delivery.model import (
     SEND_MOVES,
+    AttemptState,
     BatchState,
     DeliveryState,
     SendState,
 )
 from newsletter.delivery.statements import in_batch, is_batch
-from newsletter.delivery.tables import Batch, Delivery, Send
+from newsletter.delivery.tables import Attempt, Batch, Delivery, Send
 from newsletter.editions.tables import Edition
 from newsletter.staff.model import NoticeKind, StaffActor
 from newsletter.staff.notices import want_notice
@@ -214,6 +215,30 @@ def pause_send(session: Session, edition: int, *, actor: Actor, now: datetime, n
         name = session.get_one(Edition, edition).id
         want_notice(session, NoticeKind.PAUSED, name, cause=now.isoformat(), reason=told, now=now)
     return True
+
+
+def tell_if_accepted_twice(
+    session: Session, edition: int, number: int, attempt: str, *, actor: Actor, now: datetime
+) -> None:
+    """Have staff told when an attempt was accepted, and another one of its batch was before."""
+    accepted = session.execute(
+        select(Attempt.id, Attempt.people)
+        .where(Attempt.edition == edition, Attempt.batch == number, Attempt.state == AttemptState.ACCEPTED)
+        .order_by(Attempt.started_at, Attempt.id)
+    ).all()
+    if len(accepted) < 2:
+        return
+    audit_batch(session, actor, now, "batch accepted twice", edition, number, attempt=attempt)
+    people = min(row.people for row in accepted)
+    want_notice(
+        session,
+        NoticeKind.ACCEPTED_TWICE,
+        session.get_one(Edition, edition).id,
+        cause=attempt,
+        reason=f"up to {people} people may have it two times (batch {number})",
+        now=now,
+        attempts=[row.id for row in accepted],
+    )
 
 
 def lock_send(session: Session, edition: int) -> Send:

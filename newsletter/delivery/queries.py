@@ -107,14 +107,14 @@ def list_deliveries(session: Session, edition: str) -> Iterator[PersonInSend]:
     """Everybody in the send of an edition with what became of their mail, read as they come, never all at once."""
     send = get_send(session, edition)
     rows = session.execute(
-        select(Subscriber.address, Delivery.state, Delivery.reason)
+        select(Subscriber.number, Subscriber.address, Delivery.state, Delivery.reason)
         .join(Subscriber, Subscriber.number == Delivery.subscriber)
         .where(Delivery.edition == send.edition)
         .order_by(Delivery.subscriber)
         .execution_options(yield_per=1_000)
     )
-    for address, state, reason in rows:
-        yield PersonInSend(address, state, reason or "")
+    for number, address, state, reason in rows:
+        yield PersonInSend(number, address, state, reason or "")
 
 
 def list_attempts(session: Session, edition: int) -> Sequence[Attempt]:

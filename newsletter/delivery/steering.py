@@ -34,7 +34,7 @@ from newsletter.delivery.moves import (
     set_batch,
     settled_state,
 )
-from newsletter.delivery.queries import get_send
+from newsletter.delivery.queries import get_send, list_uncertain
 from newsletter.delivery.statements import in_batch, is_batch
 from newsletter.delivery.tables import Attempt, Batch, Delivery, Send
 from newsletter.errors import Refused
@@ -93,6 +93,29 @@ def settle_uncertain(
         set_batch(session, send.edition, batch, row.state, BatchState.PLANNED)
     close_stopped(session, send.edition)
     record(session, actor, now, f"attempt settled as {verdict.value}", f"attempt:{attempt}")
+
+
+def settle_all_uncertain(
+    session: Session, edition: str, verdict: Verdict, *, people: int, actor: StaffActor, now: datetime
+) -> int:
+    """As `settle_uncertain` for every attempt of a send that has no answer; gives how many attempts.
+
+    `people` is how many the person has in mind. Raises Refused, with nothing changed, when it is another number.
+    """
+    require(actor.person, Act.STEER)
+    uncertain = [(attempt.id, count) for attempt, count in list_uncertain(session, edition)]
+    there = sum(count for _, count in uncertain)
+    if not there:
+        raise Refused(f"Nobody in {edition} is uncertain; nothing was changed.")
+    if there != people:
+        raise Refused(
+            f"{there} people in {len(uncertain)} attempts of {edition} are uncertain; nothing was changed. If you mean "
+            f"all of them: newsletter settle {edition} --all {verdict.value.replace(' ', '-')} --people {there} "
+            "--as EMAIL"
+        )
+    for attempt, _ in uncertain:
+        settle_uncertain(session, edition, attempt, verdict, actor=actor, now=now)
+    return len(uncertain)
 
 
 def _may_settle(batch: Batch) -> bool:

@@ -194,7 +194,13 @@ def _record_until_it_succeeds(worker: Worker, flight: Flight, receipt: Receipt) 
         try:
             with worker.database.write() as session:
                 batches.record_answer(
-                    session, flight, receipt, actor=SCHEDULER, now=worker.clock.now(), brake=worker.limits.brake
+                    session,
+                    flight,
+                    receipt,
+                    actor=SCHEDULER,
+                    now=worker.clock.now(),
+                    brake=worker.limits.brake,
+                    idempotent=worker.transport.idempotent,
                 )
             return
         except DATABASE_AWAY:

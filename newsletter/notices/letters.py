@@ -37,10 +37,11 @@ def write_letter(notice: WantedNotice, *, workspace: Path, brand: Brand, clinic:
         lstrip_blocks=True,
     )
     values = {"edition": notice.edition, "reason": notice.reason.rstrip("."), "attempts": notice.attempts}
-    text = templates.get_template(f"{notice.kind.value}.txt.j2").render(values, clinic=clinic).strip()
+    name = f"{notice.kind.value.replace(' ', '-')}.txt.j2"
+    text = templates.get_template(name).render(values, clinic=clinic).strip()
     subject, _, body = text.partition("\n")
     if not subject or not body.strip():
-        raise ValueError(f"{FOLDER}/{notice.kind.value}.txt.j2 needs a first line for the subject, and a text.")
+        raise ValueError(f"{FOLDER}/{name} needs a first line for the subject, and a text.")
     paragraphs = [paragraph.strip("\n") for paragraph in body.strip().split("\n\n")]
     html = templates.get_template("layout.html.j2").render(
         subject=subject, paragraphs=paragraphs, clinic=clinic, colours=brand.colours.light, fonts=brand.fonts

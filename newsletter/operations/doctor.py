@@ -9,35 +9,44 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from dns.resolver import Resolver
+from sqlalchemy.orm import Session
 
 from newsletter.campaigns.catalogue import list_campaigns
-from newsletter.clock import in_clinic_time
+from newsletter.clock import SystemClock, in_clinic_time
 from newsletter.database.session import Database
 from newsletter.errors import NewsletterError
 from newsletter.operations.dns import check_replies, check_sender_domain
 from newsletter.operations.health import check_backup, check_readiness
 from newsletter.operations.model import Check, State
 from newsletter.providers.sendgrid.account import MAIL_SEND, KeyAnswer, ask_about_key
+from newsletter.providers.smtp.transport import SmtpTransport
 from newsletter.rendering.brand import read_brand
-from newsletter.settings import Settings, is_loopback, objection_to_base_url
+from newsletter.settings import Security, Settings, is_loopback, objection_to_base_url, read_smtp_url
 from newsletter.subscribers.topics import read_topics
+from newsletter.suppression_lists.queries import get_standing
 from newsletter.wiring import make_tokens, suppression_key
 
 TIMEOUT = 5.0
+LISTS_READ_WITHIN = timedelta(days=2)
+"""SendGrid's lists are read every night; one that failed is tried again the whole day."""
 _MEGABYTE = 1_000_000
 _CLOCK_OFF, _CLOCK_WRONG = timedelta(seconds=30), timedelta(minutes=5)
 
 
 def examine(settings: Settings, database: Database, resolver: Resolver, now: datetime) -> list[Check]:
     """Every check, in the order in which one would look; nothing is changed, and what cannot be asked is said so."""
-    checks = [check_files(settings), check_keys(settings), *check_readiness(database, now)]
+    checks = [check_files(settings), check_keys(settings), *check_readiness(database, settings, now)]
     if all(check.state is not State.STOP for check in checks if check.name == "database"):
         with database.read() as session:
             checks.append(check_backup(session, now))
+            if settings.machine.transport == "sendgrid":
+                checks.append(check_lists(session, now))
     checks += [check_disk(settings.workspace), check_time_zone(settings, now), check_base_url(settings)]
     by_sendgrid = settings.machine.transport == "sendgrid"
     if by_sendgrid:
         checks += check_sendgrid(settings, now)
+    if settings.machine.transport == "smtp" or settings.machine.smtp_url.get_secret_value():
+        checks.append(check_smtp(settings))
     if settings.machine.transport != "mailbox":
         checks += check_sender_domain(_domain(settings.sender.address), resolver, by_sendgrid=by_sendgrid)
         checks.append(check_replies(_domain(settings.sender.reply_to), resolver))
@@ -122,6 +131,35 @@ def check_sendgrid(settings: Settings, now: datetime) -> list[Check]:
     remedy = "In SendGrid: Settings, Mail Settings, Signed Event Webhook; copy its key into .env."
     told = "SENDGRID_WEBHOOK_PUBLIC_KEY is not set: nothing is heard of deliveries"
     return [*checks, Check("webhook", State.WARN, told, remedy)]
+
+
+def check_lists(session: Session, now: datetime) -> Check:
+    """Whether SendGrid's suppression lists were read within two nights, and whether it knows who has left here."""
+    name, standing = "suppression lists", get_standing(session)
+    trouble = next((one.trouble for one in standing.lists if one.trouble), standing.waiting_because)
+    waiting = f"; {standing.waiting} people wait to be told to SendGrid" if standing.waiting else ""
+    remedy = f"{trouble} Try now: newsletter subscribers sync".lstrip()
+    if standing.last_whole is None:
+        return Check(name, State.WARN, f"not all of them were read yet{waiting}", remedy)
+    told = f"read up to {(now - standing.last_whole) / timedelta(hours=1):.0f} hours ago{waiting}"
+    late = now - standing.last_whole > LISTS_READ_WITHIN
+    return Check(name, State.WARN if late or standing.waiting_because else State.OK, told, remedy)
+
+
+def check_smtp(settings: Settings) -> Check:
+    """Whether the mail server can be reached, as safely as is asked for, and takes our log-in; no mail is sent."""
+    url = settings.machine.smtp_url.get_secret_value()
+    # Beside SendGrid only notices to staff go by it.
+    state = State.STOP if settings.machine.transport == "smtp" else State.WARN
+    if not url:
+        return Check("SMTP", state, "SMTP_URL is not set", "Put the address of your mail server into .env.")
+    server = read_smtp_url(url)
+    trouble = SmtpTransport(server, SystemClock(), timeout=2 * TIMEOUT).try_out()
+    if trouble:
+        return Check("SMTP", state, trouble, "Look at NEWSLETTER_SMTP_URL in .env, and at the mail server.")
+    how = {Security.NONE: "without TLS", Security.STARTTLS: "by STARTTLS", Security.TLS: "by TLS"}[server.security]
+    logged_in = ", logged in" if server.user else ""
+    return Check("SMTP", State.OK, f"{server.host} answers {how}{logged_in}")
 
 
 def _judge_key(answer: KeyAnswer) -> Check:

@@ -15,7 +15,11 @@ from newsletter.delivery.tables import Attempt
 from newsletter.errors import Refused
 from newsletter.migrations import pending
 from newsletter.operations.model import Check, State
+from newsletter.provider_events.consequences import SILENCE
+from newsletter.provider_events.model import PostState
+from newsletter.provider_events.queries import count_posts, find_last_post, find_unheard
 from newsletter.schedule.due import is_silent, went_back
+from newsletter.settings import Settings
 
 UNCERTAIN_FOR = timedelta(minutes=15)
 """After so long without an event, only a person can say what became of an attempt."""
@@ -24,8 +28,8 @@ BACKUP_EVERY = timedelta(days=2)
 """A backup older than this is worth a word."""
 
 
-def check_readiness(database: Database, now: datetime) -> list[Check]:
-    """How the database, its lock, the scheduler, the clock and uncertain attempts stand."""
+def check_readiness(database: Database, settings: Settings, now: datetime) -> list[Check]:
+    """How the database, its lock, the scheduler, the clock, uncertain attempts and provider events stand."""
     try:
         steps = pending(database.engine)
         if steps:
@@ -38,6 +42,7 @@ def check_readiness(database: Database, now: datetime) -> list[Check]:
                 check_scheduler(seen, now),
                 check_clock(seen, now),
                 check_uncertain(session, now),
+                check_events(session, settings, now),
             ]
     except (DatabaseUnusable, Refused) as error:
         return [_stop("database", str(error), "")]
@@ -74,6 +79,28 @@ def check_uncertain(session: Session, now: datetime) -> Check:
         return Check("uncertain", State.OK, "none")
     state = State.WARN if now - oldest > UNCERTAIN_FOR else State.OK
     return Check("uncertain", state, f"the oldest is {_ago(now - oldest)} old", "See: newsletter status")
+
+
+def check_events(session: Session, settings: Settings, now: datetime) -> Check:
+    """Whether what the provider tells comes in and is applied."""
+    name = "provider events"
+    posts, last = count_posts(session), find_last_post(session)
+    told = f"the last came {_ago(now - last)} ago" if last else "none came yet"
+    waiting, aside = posts.get(PostState.WAITING, 0), posts.get(PostState.SET_ASIDE, 0)
+    if waiting and not settings.machine.suppression_key.get_secret_value():
+        remedy = "Put NEWSLETTER_SUPPRESSION_KEY back into .env: without it no address can be compared."
+        return Check(name, State.WARN, f"{waiting} posts wait, because SUPPRESSION_KEY is not set", remedy)
+    if settings.machine.transport == "sendgrid":
+        since = find_unheard(session, now)
+        if since and now - since > SILENCE:
+            remedy = (
+                "See that SendGrid posts its events to /webhooks/sendgrid/events, and that SENDGRID_WEBHOOK_PUBLIC_KEY "
+                "is its key."
+            )
+            return Check(name, State.WARN, f"nothing is heard of what was handed over {_ago(now - since)} ago", remedy)
+    if aside:
+        return Check(name, State.WARN, f"{aside} posts could not be applied; {told}", "See: newsletter events list")
+    return Check(name, State.OK, f"{told}, {waiting} posts wait" if waiting else told)
 
 
 def check_backup(session: Session, now: datetime) -> Check:

@@ -23,6 +23,11 @@ from newsletter.delivery.model import AttemptState, BatchState, SendState
 from newsletter.delivery.tables import Attempt, Batch, Send
 from newsletter.editions.model import EditionState
 from newsletter.editions.tables import Edition
+from newsletter.notices.mailing import GIVEN_UP_AFTER
+from newsletter.provider_events.model import PostState
+from newsletter.provider_events.queries import count_posts, find_last_post
+from newsletter.staff.notices import count_notices
+from newsletter.suppression_lists.queries import get_standing
 
 _GOING = (SendState.PLANNING, SendState.WAITING, SendState.RUNNING, SendState.PAUSED)
 
@@ -96,6 +101,9 @@ def _measure(session: Session, now: datetime) -> Iterator[Metric]:
         "newsletter_oldest_uncertain_seconds", "Age of the oldest uncertain attempt.", session.scalar(unsettled), now
     )
     yield _age("newsletter_oldest_due_seconds", "How long the oldest due edition waits.", session.scalar(due), now)
+    yield from _measure_notices(session, now)
+    yield from _measure_events(session, now)
+    yield from _measure_lists(session, now)
     seen = GaugeMetricFamily(
         "newsletter_last_seen_seconds",
         "Seconds since a part was at work; `backup`: since one was made.",
@@ -104,6 +112,36 @@ def _measure(session: Session, now: datetime) -> Iterator[Metric]:
     for part, at in _last_seen(session).items():
         seen.add_metric((part,), (now - at).total_seconds())
     yield seen
+
+
+def _measure_notices(session: Session, now: datetime) -> Iterator[Metric]:
+    untried, failing = count_notices(session, wanted_after=now - GIVEN_UP_AFTER)
+    notices = GaugeMetricFamily("newsletter_notices", "Notices that staff have not got yet.", labels=("state",))
+    notices.add_metric(("waiting",), untried)
+    notices.add_metric(("failing",), failing)
+    yield notices
+
+
+def _measure_events(session: Session, now: datetime) -> Iterator[Metric]:
+    counts = count_posts(session)
+    posts = GaugeMetricFamily("newsletter_provider_posts", "Posts of events not applied, by state.", labels=("state",))
+    for state in (PostState.WAITING, PostState.SET_ASIDE):
+        posts.add_metric((state.value,), counts.get(state, 0))
+    yield posts
+    if last := find_last_post(session):
+        yield _age("newsletter_last_event_seconds", "Seconds since the provider last posted events.", last, now)
+
+
+def _measure_lists(session: Session, now: datetime) -> Iterator[Metric]:
+    standing = get_standing(session)
+    read = GaugeMetricFamily(
+        "newsletter_suppression_list_age_seconds", "Seconds since up to when a list was read.", labels=("list",)
+    )
+    for one in standing.lists:
+        if one.pulled_until:
+            read.add_metric((one.name.value,), (now - one.pulled_until).total_seconds())
+    yield read
+    yield _gauge("newsletter_unsubscribes_waiting", "People to be told to SendGrid.", standing.waiting)
 
 
 def _last_seen(session: Session) -> dict[str, datetime]:

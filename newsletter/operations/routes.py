@@ -26,7 +26,7 @@ def healthz(request: Request) -> Response:
 def readyz(request: Request) -> Response:
     """How each part stands, 503 when one keeps editions from being sent."""
     site = site_of(request)
-    checks = check_readiness(site.database, site.clock.now())
+    checks = check_readiness(site.database, site.settings, site.clock.now())
     ready = all(check.state is not State.STOP for check in checks)
     # To others only the state: why a database does not answer may name where it is.
     own = is_local_peer(request.scope)

@@ -18,6 +18,7 @@ from newsletter.delivery.evidence import DeliveryEvent, accept_people, follow_ev
 from newsletter.delivery.model import DeliveryState, read_delivery_id
 from newsletter.delivery.queries import find_attempts, find_not_handed_over
 from newsletter.delivery.tables import Delivery
+from newsletter.errors import Refused
 from newsletter.provider_events.consequences import (
     LATE_BOUNCE,
     SETTLED_AFTER,
@@ -31,6 +32,8 @@ from newsletter.provider_events.queries import find_mailed_before
 from newsletter.provider_events.tables import KeptEvent, ReceivedPost
 from newsletter.providers.contract import EventKind, ProviderEvent
 from newsletter.providers.sendgrid.events import Reading
+from newsletter.staff.model import StaffActor, require
+from newsletter.staff.roles import Act
 from newsletter.subscribers.actions import suppress, unsubscribe
 from newsletter.subscribers.address import AddressRefused, address_key
 from newsletter.subscribers.model import SubscriberState, SuppressionReason
@@ -86,6 +89,21 @@ def set_aside(session: Session, post: int, reason: str, *, now: datetime) -> boo
         return False
     record(session, PROVIDER, now, "provider post set aside", f"provider post:{post}", reason=reason)
     return True
+
+
+def try_again(session: Session, post: int, *, actor: StaffActor, now: datetime) -> None:
+    """Let a post that was set aside wait once more; raises Refused for any other."""
+    require(actor.person, Act.STEER)
+    found = session.scalar(
+        update(ReceivedPost)
+        .where(ReceivedPost.number == post, ReceivedPost.state == PostState.SET_ASIDE)
+        .values(state=PostState.WAITING, applied_at=None, problem="")
+        .returning(ReceivedPost.number)
+        .execution_options(synchronize_session=False)
+    )
+    if found is None:
+        raise Refused(f"No post {post} was set aside; nothing was changed. See: newsletter events list")
+    record(session, actor, now, "provider post tried again", f"provider post:{post}")
 
 
 def assign_bounces(session: Session, *, now: datetime) -> int:

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 
-from sqlalchemy import case, func, select
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from newsletter.delivery.model import AttemptState, DeliveryState, SendState
 from newsletter.delivery.queries import find_attempts, get_send
-from newsletter.delivery.tables import Attempt, Batch, Delivery, Send
+from newsletter.delivery.tables import Attempt, Delivery, Send
 from newsletter.provider_events.consequences import gaps_in
 from newsletter.provider_events.model import PostState, Reconciliation
 from newsletter.provider_events.tables import KeptEvent, ReceivedPost
@@ -62,6 +62,40 @@ def list_events_of(session: Session, edition: int, subscriber: int) -> Sequence[
     return session.scalars(select(KeptEvent).where(*mine).order_by(KeptEvent.at, KeptEvent.fingerprint)).all()
 
 
+def list_reasons(session: Session, edition: str) -> Mapping[int, str]:
+    """Why mails of an edition came back or were dropped, by the number of the person: the last that was told."""
+    rows = session.execute(
+        select(KeptEvent.subscriber, KeptEvent.reason, KeptEvent.status)
+        .where(
+            KeptEvent.edition == get_send(session, edition).edition,
+            KeptEvent.kind.in_((EventKind.HARD_BOUNCE, EventKind.SOFT_BOUNCE, EventKind.DROPPED)),
+            KeptEvent.subscriber.is_not(None),
+        )
+        .order_by(KeptEvent.at)
+    )
+    return {number: reason or status for number, reason, status in rows if number is not None}
+
+
+def find_last_post(session: Session) -> datetime | None:
+    """When the provider last posted events; None: never, or longer ago than posts are kept."""
+    return session.scalar(select(func.max(ReceivedPost.received_at)))
+
+
+def find_unheard(session: Session, now: datetime) -> datetime | None:
+    """Since when the provider has been silent about what it accepted within a day; None: it is not."""
+    heard = find_last_post(session)
+    since = now - _A_DAY if heard is None else max(heard, now - _A_DAY)
+    return session.scalar(
+        select(func.min(Attempt.started_at))
+        .join(Send, Send.edition == Attempt.edition)
+        .where(
+            Attempt.state == AttemptState.ACCEPTED,
+            Attempt.started_at > since,
+            Send.transport == SendGridTransport.name,
+        )
+    )
+
+
 def tells_later(session: Session, edition: str) -> bool:
     """Whether the service that carries an edition tells what became of it; raises NotFound without a send."""
     return get_send(session, edition).transport == SendGridTransport.name
@@ -74,7 +108,7 @@ def reconcile(session: Session, edition: str, *, now: datetime) -> Reconciliatio
     silent_since = _silent_since(session, send.edition)
     beside = _count_beside(session, send.edition)
     silent = states[DeliveryState.HANDED_OVER]
-    last_post_at = session.scalar(select(func.max(ReceivedPost.received_at)))
+    last_post_at = find_last_post(session)
     found = Reconciliation(
         handed_over=sum(states.values()),
         delivered=states[DeliveryState.DELIVERED],
@@ -137,13 +171,12 @@ def _count_beside(session: Session, edition: int) -> Mapping[EventKind, int]:
 
 
 def _accepted_twice(session: Session, edition: int) -> Mapping[int, int]:
-    """The batches of which more than one attempt was accepted, where an event showed what no answer had said."""
+    """The batches of which more than one attempt was accepted, with the people in them."""
     rows = session.execute(
         select(Attempt.batch, func.min(Attempt.people))
-        .join(Batch, (Batch.edition == Attempt.edition) & (Batch.number == Attempt.batch))
         .where(Attempt.edition == edition, Attempt.state == AttemptState.ACCEPTED)
         .group_by(Attempt.batch)
-        .having(func.count() > 1, func.sum(case((Attempt.proved_at.is_not(None), 1), else_=0)) > 0)
+        .having(func.count() > 1)
         .order_by(Attempt.batch)
     )
     return dict(rows.all())

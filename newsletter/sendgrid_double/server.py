@@ -1,5 +1,5 @@
-"""The double as a web server on this machine: SendGrid's `POST /v3/mail/send` and its suppression lists, and
-`/double/…` to direct it.
+"""The double as a web server on this machine: SendGrid's `POST /v3/mail/send`, its suppression lists and what a key
+may do, and `/double/…` to direct it.
 
 `POST /double/faults` takes {"faults": ["503*2", "cut-after@0.1"], "seed": 1} in place of what was set before, and with
 "of": "suppressions" for requests about the lists alone. `GET /double/requests` says what was accepted;
@@ -39,6 +39,12 @@ from newsletter.sendgrid_double.rules import TOO_LARGE, Error, Verdict, error_bo
 from newsletter.sendgrid_double.suppressions import LISTS, Lists, Said
 
 LOOPBACK = "127.0.0.1"
+SCOPES = (
+    "mail.send",
+    *(f"suppression.{name}.read" for name in ("bounces", "blocks", "invalid_emails", "spam_reports", "unsubscribes")),
+    *(f"asm.groups.{right}" for right in ("read", "suppressions.create", "suppressions.delete")),
+    *(f"asm.suppressions.global.{right}" for right in ("create", "delete", "read")),
+)
 IDLE = 75
 """Seconds after which an unused connection is closed, as nginx does."""
 
@@ -146,6 +152,10 @@ class Double:
         after = _AFTER.get(fault.kind)
         return _answer(after) if after else Response(said.body, said.status, media_type="application/json")
 
+    def scopes(self, request: Request) -> Response:
+        """What the key may do: all that the double does."""
+        return _json({"scopes": SCOPES}) if self._has_key(request) else _answer(Verdict(401, (_BAD_KEY,)))
+
     def reset(self) -> None:
         """Forget the failures to come, the lists and what was accepted; the record and the mails stay."""
         self.faults = Faults()
@@ -230,6 +240,9 @@ def create_app(double: Double) -> Starlette:
     async def send(request: Request) -> Response:
         return await _or_cut(request, await double.send(request))
 
+    async def scopes(request: Request) -> Response:
+        return double.scopes(request)
+
     async def requests(request: Request) -> Response:
         counts = double.counts
         if not double.options.sink:
@@ -265,6 +278,7 @@ def create_app(double: Double) -> Starlette:
     return Starlette(
         routes=[
             Route("/v3/mail/send", send, methods=["POST"]),
+            Route("/v3/scopes", scopes, methods=["GET"]),
             *_list_routes(double),
             Route("/double/suppressions", _local(fill), methods=["GET", "POST"]),
             Route("/double/requests", _local(requests), methods=["GET"]),

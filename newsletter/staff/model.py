@@ -30,6 +30,8 @@ class NoticeKind(StrEnum):
     """A send has paused itself."""
     UNCERTAIN = "uncertain"
     """Attempts are without an answer for too long."""
+    ACCEPTED_TWICE = "accepted twice"
+    """Some may have an edition twice."""
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
-from sqlalchemy import select, update
+from sqlalchemy import func, select, update
 from sqlalchemy.orm import Session
 
 from newsletter.database.audit import Actor, record, without_addresses
@@ -75,6 +75,18 @@ def put_back(
     wait = again_after * (1 << min((tries or 1) - 1, 6))
     session.execute(update(Notice).where(Notice.number == notice.number).values(not_before=now + wait))
     record(session, actor, now, "staff not told", f"edition:{notice.edition}", notice=notice.number, reason=trouble)
+
+
+def list_notices(session: Session, edition: str) -> Sequence[Notice]:
+    """The notices about an edition, oldest first."""
+    return session.scalars(select(Notice).where(Notice.edition == edition).order_by(Notice.number)).all()
+
+
+def count_notices(session: Session, *, wanted_after: datetime) -> tuple[int, int]:
+    """How many notices that are not too old wait to be sent: those not tried yet, and those that could not be sent."""
+    waiting = select(func.count()).where(Notice.sent_at.is_(None), Notice.wanted_at > wanted_after)
+    untried = session.scalar(waiting.where(Notice.tries == 0)) or 0
+    return untried, session.scalar(waiting.where(Notice.tries > 0)) or 0
 
 
 def list_told_attempts(session: Session, edition: str) -> set[str]:

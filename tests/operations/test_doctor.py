@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
+from urllib.parse import quote
 
 import pytest
 
@@ -16,11 +17,12 @@ from newsletter.cli.serve import free_port
 from newsletter.clock import SystemClock
 from newsletter.database.heartbeat import BACKUP_PART, SCHEDULER_PART, record_heartbeat
 from newsletter.database.session import Database
-from newsletter.operations.doctor import check_base_url, check_keys, check_sendgrid, examine
+from newsletter.operations.doctor import check_base_url, check_keys, check_sendgrid, check_smtp, examine
 from newsletter.operations.model import Check, State
 from newsletter.settings import Settings, read_settings
 from tests.operations.name_server import answering, resolver_at
 from tests.providers.sendgrid.test_signature import PUBLIC_KEY
+from tests.providers.smtp.running import PASSWORD, USER, running_smtp
 
 GOOD = {
     ("clinic.example.org", "TXT"): ['"v=spf1 include:sendgrid.example.org ~all"'],
@@ -72,8 +74,9 @@ def test_all_that_can_be_well_is_said_to_be(database: Database, workspace: Path)
     with answering(GOOD) as resolver, a_sendgrid(200, ["mail.send"]) as host:
         settings = sending_to(workspace, host, SENDGRID_WEBHOOK_PUBLIC_KEY=PUBLIC_KEY)
         checks = by_name(examine(settings, database, resolver, SystemClock().now()))
-    # Only the web is not there.
-    assert {name for name, check in checks.items() if check.state is not State.OK} <= {"BASE_URL", "disk"}
+    # Only the web is not there, and no night has come yet in which the lists are read.
+    amiss = {name for name, check in checks.items() if check.state is not State.OK}
+    assert amiss <= {"BASE_URL", "disk", "suppression lists"}
     assert checks["DMARC"].told == "v=DMARC1; p=none"
     assert checks["DKIM"].told == "selector s1 of clinic.example.org"
 
@@ -110,6 +113,27 @@ def test_a_key_that_sendgrid_refuses_stops_sending(workspace: Path) -> None:
     with a_sendgrid(401, []) as host:
         checks = by_name(check_sendgrid(sending_to(workspace, host), SystemClock().now()))
     assert checks["SendGrid"].state is State.STOP
+
+
+def test_the_mail_server_is_tried_without_a_mail(workspace: Path, tmp_path: Path) -> None:
+    def with_server(url: str, transport: str = "smtp") -> Check:
+        return check_smtp(
+            read_settings(workspace, {**KEYS, "NEWSLETTER_TRANSPORT": transport, "NEWSLETTER_SMTP_URL": url})
+        )
+
+    user = quote(USER, safe="")
+    with running_smtp(tmp_path / "smtp", auth_require_tls=False) as server:
+        good = with_server(f"smtp://localhost:{server.port}")
+        logged_in = with_server(f"smtp://{user}:{quote(PASSWORD, safe='')}@localhost:{server.port}")
+        wrong = with_server(f"smtp://{user}:another@localhost:{server.port}")
+        beside = with_server(f"smtp://{user}:another@localhost:{server.port}", "sendgrid")
+    assert (good.state, good.told) == (State.OK, "localhost answers without TLS")
+    assert (logged_in.state, logged_in.told) == (State.OK, "localhost answers without TLS, logged in")
+    assert (wrong.state, beside.state) == (State.STOP, State.WARN)
+    assert "another" not in wrong.told + wrong.remedy
+    gone = with_server(f"smtp://localhost:{free_port()}")
+    assert (gone.state, gone.told) == (State.STOP, "the mail server cannot be reached: Connection refused")
+    assert with_server("").told == "SMTP_URL is not set"
 
 
 def test_keys_that_others_may_read_and_links_to_nowhere_are_told(workspace: Path) -> None:

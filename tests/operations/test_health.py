@@ -12,12 +12,15 @@ from starlette.testclient import TestClient
 
 from newsletter.database.audit import SHELL
 from newsletter.database.instance import lock
+from newsletter.provider_events.inbox import keep_post
 from newsletter.providers.contract import Outcome, Receipt
 from newsletter.schedule.jobs import run_until_idle
 from newsletter.site import Site
+from newsletter.staff.model import NoticeKind
+from newsletter.staff.notices import want_notice
 from newsletter.subscribers.tokens import Purpose
 from newsletter.web import create_app
-from tests.factories import NOON, RULES, FakeTransport, StillClock, find_cast, scheduled_edition, snapshot, worker
+from tests.factories import KEY, NOON, RULES, FakeTransport, StillClock, find_cast, scheduled_edition, snapshot, worker
 from tests.web.conftest import Client, Running
 from tests.web.conftest import client as client
 from tests.web.conftest import running as running
@@ -76,6 +79,33 @@ def test_an_old_uncertain_attempt_wants_a_look(running: Running, client: Client)
     assert found["newsletter_people uncertain"] == 3
     assert found["newsletter_batches uncertain"] == 1
     assert found["newsletter_oldest_uncertain_seconds"] == timedelta(minutes=16).total_seconds()
+
+
+def test_a_webhook_that_is_silent_for_an_hour_wants_a_look(running: Running, client: Client) -> None:
+    site, clock = running.site, running.site.clock
+    assert isinstance(clock, StillClock)
+    machine = site.settings.machine.model_copy(update={"transport": "sendgrid", "suppression_key": SecretStr(KEY)})
+    by_sendgrid = replace(site, settings=site.settings.model_copy(update={"machine": machine}))
+    here = TestClient(create_app(by_sendgrid), client=("127.0.0.1", 50000))
+    with site.database.read() as session:
+        cast = find_cast(session)
+    scheduled_edition(site.database, cast, given=snapshot(mailing="second"))
+    run_until_idle(worker(site.database, FakeTransport(name="sendgrid"), clock), RULES)
+    assert state_of(here, "provider events") == "ok"
+    assert "newsletter_last_event_seconds" not in measured(here)
+    clock.go(minutes=61)
+    answer = here.get("/readyz").json()["checks"]["provider events"]
+    assert answer == {"state": "warn", "told": "nothing is heard of what was handed over 61 minutes ago"}
+    with site.database.write() as session:
+        keep_post(session, b"[]", now=clock.now())
+        want_notice(session, NoticeKind.HELD, "an edition", cause="a test", reason="late", now=clock.now())
+    clock.go(minutes=1)
+    assert state_of(here, "provider events") == "ok"
+    found = measured(here)
+    assert found["newsletter_last_event_seconds"] == 60
+    assert found["newsletter_provider_posts waiting"] == 1
+    assert (found["newsletter_notices waiting"], found["newsletter_notices failing"]) == (1, 0)
+    assert found["newsletter_unsubscribes_waiting"] == 0
 
 
 def test_measurements_name_neither_a_reader_nor_a_link_nor_a_subject(running: Running, client: Client) -> None:

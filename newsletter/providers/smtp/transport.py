@@ -74,6 +74,22 @@ class SmtpTransport:
             return receipt_of(batch, answers, Receipt(Outcome.TRY_AGAIN, unclear.reason))
         return receipt_of(batch, answers, None)
 
+    def try_out(self) -> str:
+        """Connect, log in and say NOOP (RFC 5321, 4.1.1.9); gives why no mail could be handed over, or nothing."""
+        deadline = time.monotonic() + self._timeout
+        try:
+            line = self._open(deadline)
+        except _Stopped as stopped:
+            return stopped.rest.reason
+        try:
+            with ended_at(deadline, lambda: line.sock):
+                reply = read_reply(*line.noop())
+        except OSError as error:
+            return _DISCONNECTED + _plain(error)
+        finally:
+            line.close()
+        return "" if reply.is_yes else str(reply)
+
     def close(self) -> None:
         """Close this thread's connection; the next mail opens another."""
         line: _Line | None = getattr(self._kept, "line", None)
