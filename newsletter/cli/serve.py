@@ -78,7 +78,11 @@ def web(
 
 def run_web(settings: Settings, database: Database, host: str, port: int, *, public_only: bool = False) -> None:
     """Answer requests until the process is asked to end; raises Refused when the port is taken."""
-    make_server(settings, database, host, port, public_only=public_only).run()
+    server = make_server(settings, database, host, port, public_only=public_only)
+    # It hands on the signal that ended it when all is answered; without a taker that would be the end by a failure.
+    for kind in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(kind, server.handle_exit)
+    server.run()
 
 
 def make_server(

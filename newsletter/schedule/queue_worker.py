@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
+from typing import Any
 
 import procrastinate
 import psycopg
@@ -101,6 +103,7 @@ class QueueWorker:
         self._loop, self._life = asyncio.get_running_loop(), asyncio.current_task()
         # One for each batch, and one for what the loop itself looks up.
         self._loop.set_default_executor(ThreadPoolExecutor(self._concurrency + 1, "newsletter-sender"))
+        self._loop.set_exception_handler(_tell_what_a_job_left)
         self._began.set()
         while not self._worker.stopping.is_set():
             try:
@@ -148,6 +151,12 @@ class QueueWorker:
             if drained:
                 return
             self._drained.wait(self._rhythm.beat)
+
+
+def _tell_what_a_job_left(loop: asyncio.AbstractEventLoop, context: Mapping[str, Any]) -> None:
+    """Told of a job whose end could not be written; what became of its batch stands in the rows already."""
+    error = context.get("exception")
+    _log.warning("end of a job not written", error=type(error.__cause__ or error).__name__ if error else "")
 
 
 def make_queue_worker(settings: Settings, database: Database, concurrency: int) -> QueueWorker:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from importlib import import_module
+from multiprocessing.connection import Connection
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,7 @@ from newsletter import migrations
 from newsletter.database.session import open_database
 from newsletter.migrations.steps import downgrade, upgrade
 from newsletter.migrations.tables import METADATA, is_ours
+from tests.chaos.lives import FORKS
 
 
 def test_the_steps_make_exactly_the_tables_of_the_code(database_url: str) -> None:
@@ -59,6 +61,30 @@ def test_the_queue_has_all_the_steps_of_the_version_that_is_installed() -> None:
     own = sorted(path.name for path in Path(SchemaManager.get_migrations_path()).glob("*.sql"))
     taken = import_module("newsletter.migrations.versions.0003_queue").UP_TO
     assert own[-1].startswith(taken), "a step of ours must take those that are new"
+
+
+def _start_first(url: str, steps: Connection) -> None:
+    database = open_database(url)
+    steps.send(upgrade(database.engine))
+    database.close()
+
+
+def test_of_first_starts_at_once_one_makes_the_tables_and_the_others_find_them(empty_database_url: str) -> None:
+    pipes = [FORKS.Pipe(duplex=False) for _ in range(3)]
+    starts = [FORKS.Process(target=_start_first, args=(empty_database_url, theirs)) for _, theirs in pipes]
+    for start in starts:
+        start.start()
+    for start in starts:
+        start.join()
+    assert [start.exitcode for start in starts] == [0, 0, 0]
+    taken = sorted(ours.recv() for ours, _ in pipes)
+    for ours, theirs in pipes:
+        ours.close()
+        theirs.close()
+    database = open_database(empty_database_url)
+    assert taken == [[], [], migrations.list_steps()]
+    assert migrations.pending(database.engine) == []
+    database.close()
 
 
 @pytest.mark.parametrize("empty_database_url", ["postgresql"], indirect=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import TypeVar
 
@@ -19,6 +20,7 @@ from newsletter.delivery.ledger import find_ledger_faults
 from newsletter.delivery.model import (
     BATCH_MOVES,
     DELIVERY_MOVES,
+    EVENT_ORDER,
     SEND_MOVES,
     BatchState,
     Claim,
@@ -36,6 +38,7 @@ from newsletter.providers.contract import Outcome, PersonalReceipt, Receipt
 from newsletter.schedule import jobs
 from newsletter.subscribers.actions import unsubscribe
 from tests.factories import (
+    NOON,
     RULES,
     FakeTransport,
     StillClock,
@@ -46,24 +49,43 @@ from tests.factories import (
     scheduled_edition,
     worker,
 )
+from tests.provider_events.posting import Mail, post
 
-STEPS = ("claim", "fly", "answer", "leave", "pause", "resume", "wait", "look", "settle", "stop")
-MOVING = ("fly", "answer", "look", "settle", "stop")
+STEPS = ("claim", "fly", "answer", "hear", "leave", "pause", "resume", "wait", "look", "settle", "stop")
+MOVING = ("fly", "answer", "hear", "look", "settle", "stop")
 """The steps after which the whole ledger is added up."""
+TOLD = ("processed", "deferred", "delivered", "bounce", "dropped")
+WENT = (DeliveryState.HANDED_OVER, *EVENT_ORDER)
+HEARD_MOVES = {
+    state: moves | (frozenset(EVENT_ORDER) if DeliveryState.HANDED_OVER in moves else frozenset())
+    for state, moves in DELIVERY_MOVES.items()
+}
+"""An event proves that a mail went, and tells in the same moment what became of it."""
 PEOPLE = 7
 State = TypeVar("State", SendState, BatchState, DeliveryState)
 States = tuple[dict[int, SendState], dict[int, BatchState], dict[int, DeliveryState]]
 
 
+@dataclass(frozen=True)
+class Request:
+    """A request to the provider: who is in it, and whom of them the provider took, whatever it will answer."""
+
+    flight: Flight
+    people: list[int]
+    taken: list[int]
+
+
 class Play:
-    """A send with two workers at once, whose provider answers anything, late or never."""
+    """A send with two workers at once, whose provider takes what it likes, and answers it and tells of it late, twice
+    or never."""
 
     def __init__(self, database: Database) -> None:
         self.database = database
         self.clock = StillClock()
         self.transport = FakeTransport(batch_limit=3)
         self.claims: list[Claim] = []
-        self.flights: list[tuple[Flight, list[int]]] = []
+        self.flights: list[Request] = []
+        self.mails: list[Mail] = []
         self.handed: Counter[int] = Counter()
         self.left: set[int] = set()
         with database.write() as session:
@@ -80,6 +102,9 @@ class Play:
     def step(self, name: str, number: int) -> None:
         """One thing happens; what is refused changes nothing."""
         now = self.clock.now()
+        if name == "hear":
+            self._hear(number)
+            return
         with self.database.write() as session:
             cast = find_cast(session)
             match name:
@@ -94,13 +119,11 @@ class Play:
                         going = sorted(people - flight.dropped)
                         assert not self.left & set(going), "who left is not in what goes out"
                         assert len(going) == flight.people
-                        self.flights.append((flight, going))
+                        self._take(flight, going, number)
                 case "answer" if self.flights:
-                    flight, people_in_it = self.flights.pop(number % len(self.flights))
-                    receipt = self._receipt(number, people_in_it)
-                    if receipt.outcome is Outcome.ACCEPTED:
-                        self.handed.update(p for p in people_in_it if delivery_id(self.serial, p) not in receipt.people)
-                    batches.record_answer(session, flight, receipt, actor=SCHEDULER, now=now)
+                    request = self.flights.pop(number % len(self.flights))
+                    receipt = self._receipt(number, request)
+                    batches.record_answer(session, request.flight, receipt, actor=SCHEDULER, now=now)
                 case "leave":
                     who = self.people[number % len(self.people)]
                     unsubscribe(session, who, source="link", actor=SHELL, now=now)
@@ -131,7 +154,7 @@ class Play:
             counted = dict(
                 session.execute(
                     select(Delivery.batch, func.count())
-                    .where(Delivery.batch > 0, Delivery.state == DeliveryState.HANDED_OVER)
+                    .where(Delivery.batch > 0, Delivery.state.in_(WENT))
                     .group_by(Delivery.batch)
                 ).all()
             )
@@ -144,12 +167,34 @@ class Play:
                 dict(session.execute(select(Delivery.subscriber, Delivery.state)).all()),
             )
 
-    def _receipt(self, number: int, people: list[int]) -> Receipt:
-        outcome = list(Outcome)[number % len(Outcome)]
-        if number % 2 and outcome in (Outcome.ACCEPTED, Outcome.REJECTED):
-            one = PersonalReceipt(Outcome.REJECTED, "no such box")
-            return Receipt(outcome, "answer", people={delivery_id(self.serial, people[0]): one})
+    def _take(self, flight: Flight, people: list[int], number: int) -> None:
+        """The provider takes all, all but the first, or none."""
+        taken = (people, people, people[1:], [])[number % 4]
+        self.handed.update(taken)
+        self.flights.append(Request(flight, people, taken))
+        self.mails += [Mail(who, delivery_id(self.serial, who), flight.attempt) for who in taken]
+
+    def _receipt(self, number: int, request: Request) -> Receipt:
+        """An answer that is true, or none."""
+        if number == 0:
+            return Receipt(Outcome.UNCERTAIN, "answer")
+        refused = [who for who in request.people if who not in request.taken]
+        one = PersonalReceipt(Outcome.REJECTED, "no such box")
+        apart = {delivery_id(self.serial, who): one for who in refused}
+        if request.taken:
+            return Receipt(Outcome.ACCEPTED, "answer", people=apart)
+        outcome = [o for o in Outcome if o is not Outcome.ACCEPTED][number % (len(Outcome) - 1)]
+        if number % 2 and outcome is Outcome.REJECTED:
+            return Receipt(outcome, "answer", people={delivery_id(self.serial, refused[0]): one})
         return Receipt(outcome, "answer")
+
+    def _hear(self, number: int) -> None:
+        """The provider tells something of two mails that it took, the second time before or after other things."""
+        if self.mails:
+            first, second = (self.mails[at % len(self.mails)] for at in (number, number * 5 + 1))
+            at = NOON + timedelta(minutes=number)
+            told = (first.event(TOLD[number % len(TOLD)], at), second.event(TOLD[number // 3], at))
+            post(self.database, *told, now=self.clock.now())
 
 
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -166,7 +211,7 @@ def test_whatever_happens_states_move_only_as_allowed(database: Database, walk: 
         after = play.look()
         _check(name, before[0], after[0], SEND_MOVES)
         _check(name, before[1], after[1], BATCH_MOVES)
-        _check(name, before[2], after[2], DELIVERY_MOVES)
+        _check(name, before[2], after[2], HEARD_MOVES if name == "hear" else DELIVERY_MOVES)
         assert len(after[2]) == PEOPLE
         if name in MOVING:
             with database.snapshot() as session:

@@ -49,6 +49,7 @@ class Machine:
     url: str
     host: str
     batch_limit: int = 20
+    concurrency: int = 2
 
 
 def boot(machine: Machine) -> BaseProcess:
@@ -74,7 +75,8 @@ def _run(machine: Machine, at_work: Connection) -> None:
     signal.signal(signal.SIGTERM, lambda *_: ended.set())
     part: Runner | QueueWorker
     if machine.role is Role.WORKER:
-        part = QueueWorker(worker, rules, concurrency=2, rhythm=Rhythm(poll=0.2, beat=0.3, begin_again=0.2))
+        rhythm = Rhythm(poll=0.2, beat=0.3, begin_again=0.2)
+        part = QueueWorker(worker, rules, concurrency=machine.concurrency, rhythm=rhythm)
     else:
         executor = ProcrastinateExecutor(worker, rules) if machine.role is Role.SCHEDULER else None
         part = Runner(worker, rules, executor=executor, period=timedelta(seconds=0.5))

@@ -185,10 +185,15 @@ def _is_moving(clinic: Clinic) -> bool:
     return is_under_way(clinic.database)
 
 
-def _check(clinic: Clinic, edition: str, record: Path) -> None:
-    accepted = Counter(
+def accepted_people(record: Path) -> Counter[int]:
+    """How often the provider accepted each person's mail."""
+    return Counter(
         read_delivery_id(mail["newsletter_delivery"])[1] for entry in read_record(record) for mail in entry.people
     )
+
+
+def _check(clinic: Clinic, edition: str, record: Path) -> None:
+    accepted = accepted_people(record)
     with clinic.database.read() as session:
         serial = get_send(session, edition).edition
         states = dict(

@@ -27,6 +27,9 @@ from newsletter.schedule import jobs
 
 _log = get_log(__name__)
 
+CLEAN_UP_WITHIN = 10.0
+"""Seconds for dropping the jobs of dead workers; a database that goes away meanwhile keeps the leader no longer."""
+
 QUEUE = "send"
 TASK = "newsletter.send_batch"
 
@@ -111,7 +114,7 @@ class ProcrastinateExecutor:
         except procrastinate.exceptions.AlreadyEnqueued:
             # Another process thought that it led, and was faster.
             return
-        except (*DATABASE_AWAY, procrastinate.exceptions.ConnectorException, psycopg.Error) as error:
+        except (*DATABASE_AWAY, TimeoutError, procrastinate.exceptions.ConnectorException, psycopg.Error) as error:
             _log.warning("database did not answer", error=type(error).__name__)
 
     def rest(self) -> None:
@@ -131,7 +134,7 @@ class ProcrastinateExecutor:
 async def _drop_jobs_of_dead_workers(queue: procrastinate.App, dead_after: timedelta) -> None:
     seconds = dead_after.total_seconds()
     # To set them back would break on a job that was made for the same batch since; what still waits gets a new one.
-    async with opened(queue):
+    async with asyncio.timeout(CLEAN_UP_WITHIN), opened(queue):
         await queue.job_manager.prune_stalled_workers(seconds)
         for job in await queue.job_manager.get_stalled_jobs(queue=QUEUE, seconds_since_heartbeat=seconds):
             assert job.id is not None, "it comes from a row"
