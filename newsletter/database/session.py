@@ -46,6 +46,10 @@ DATABASE_AWAY = (DatabaseUnusable, OperationalError)
 """What a transaction raises when the database is busy, restarts or is gone: whatever runs on tries again later."""
 
 
+class DatabaseFull(DatabaseUnusable):
+    """The disk of the database has no room left; nothing was changed, and it may be tried again when there is some."""
+
+
 @dataclass(frozen=True)
 class Database:
     """One database; every transaction of the product begins in `write` or `read`."""
@@ -174,6 +178,11 @@ def _explain_failures(engine: Engine) -> None:
         if "database is locked" in text:
             raise DatabaseBusy(
                 "The database is being written by another command for too long. Try again when it has ended."
+            ) from error
+        if "database or disk is full" in text or "No space left on device" in text:
+            raise DatabaseFull(
+                "The disk of the database is full; nothing was changed. Make room there: what goes out waits "
+                "meanwhile, and nothing of it is lost or sent twice."
             ) from error
         if "file is not a database" in text:
             raise DatabaseUnusable("The file of DATABASE_URL is not a database. Name another, or restore a backup.")

@@ -24,11 +24,14 @@ from newsletter.delivery.queries import list_recipients
 from newsletter.editions.queries import get_content
 from newsletter.editions.tables import Edition
 from newsletter.errors import Refused
+from newsletter.log import get_log
 from newsletter.mail import Mailbox, one_click_headers
 from newsletter.providers.contract import Outcome, OutgoingBatch, PersonalMail, Receipt, Transport
 from newsletter.rendering.model import LinkTag
 from newsletter.subscribers.model import Recipient
 from newsletter.subscribers.tokens import Purpose, Tokens
+
+_log = get_log(__name__)
 
 RECORD_AGAIN_AFTER = 0.5
 """Seconds between two tries to record an answer; it is tried until it succeeds."""
@@ -203,7 +206,8 @@ def _record_until_it_succeeds(worker: Worker, flight: Flight, receipt: Receipt) 
                     idempotent=worker.transport.idempotent,
                 )
             return
-        except DATABASE_AWAY:
+        except DATABASE_AWAY as error:
+            _log.warning("answer not recorded yet", attempt=flight.attempt, error=type(error).__name__)
             pause.wait(RECORD_AGAIN_AFTER)
 
 
