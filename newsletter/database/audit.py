@@ -59,6 +59,9 @@ SHELL = Actor("shell", Source.SHELL)
 SCHEDULER = Actor("scheduler", Source.SCHEDULER)
 """The product itself, acting when it is time."""
 
+PROVIDER = Actor("provider", Source.WEB)
+"""The service that carries mails, by what it posts to the webhook."""
+
 
 class AuditLine(Base):
     """One line of the audit; `subject` is `edition:2026-11-opening-2`, `subscriber:17` and the like."""

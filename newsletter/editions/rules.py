@@ -25,11 +25,6 @@ def objection_to_approver(
     return None
 
 
-def may_approve(person: int, *, submitted_by: int, authors: Collection[int], approved_by: Collection[int]) -> bool:
-    """Whether a person may approve an edition."""
-    return objection_to_approver(person, submitted_by=submitted_by, authors=authors, approved_by=approved_by) is None
-
-
 def is_approved(approvals: int, *, needed: int) -> bool:
     """Whether so many people have approved as the clinic asks for."""
     return approvals >= needed

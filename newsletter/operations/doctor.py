@@ -18,6 +18,7 @@ from newsletter.errors import NewsletterError
 from newsletter.operations.dns import check_replies, check_sender_domain
 from newsletter.operations.health import check_backup, check_readiness
 from newsletter.operations.model import Check, State
+from newsletter.providers.connections import http_connection
 from newsletter.providers.sendgrid.account import MAIL_SEND, KeyAnswer, ask_about_key
 from newsletter.providers.smtp.transport import SmtpTransport
 from newsletter.rendering.brand import read_brand
@@ -95,9 +96,7 @@ def check_base_url(settings: Settings) -> Check:
     real = settings.machine.transport != "mailbox" and not _to_double(settings)
     if real and (objection := objection_to_base_url(url)):
         return Check("BASE_URL", State.STOP, f"{url}: {objection}")
-    parts = urlsplit(url)
-    kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
-    connection = kind(parts.hostname or "", parts.port, timeout=TIMEOUT)
+    connection = http_connection(url, TIMEOUT)
     remedy = "Start the web (newsletter serve, or newsletter web), and look at the proxy before it."
     try:
         connection.request("GET", "/healthz")

@@ -12,7 +12,7 @@ from typing import TypeVar
 from sqlalchemy import func, select, update
 from sqlalchemy.orm import Session
 
-from newsletter.database.audit import record, without_addresses
+from newsletter.database.audit import PROVIDER, record, without_addresses
 from newsletter.database.base import insert_or_skip
 from newsletter.delivery.evidence import DeliveryEvent, accept_people, follow_events
 from newsletter.delivery.model import DeliveryState, read_delivery_id
@@ -27,7 +27,7 @@ from newsletter.provider_events.consequences import (
     consequence_of,
     edition_of_bounce,
 )
-from newsletter.provider_events.model import PROVIDER, PostState, SoftBounceRule
+from newsletter.provider_events.model import PostState, SoftBounceRule
 from newsletter.provider_events.queries import find_mailed_before
 from newsletter.provider_events.tables import KeptEvent, ReceivedPost
 from newsletter.providers.contract import EventKind, ProviderEvent

@@ -7,11 +7,6 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 
-from newsletter.database.audit import Actor, Source
-
-PROVIDER = Actor("provider", Source.WEB)
-"""The provider, by what it posts to the webhook."""
-
 
 class PostState(StrEnum):
     """Where one post of the provider stands."""

@@ -192,11 +192,9 @@ def _look(database: Database) -> tuple[dict[str, EditionState], int]:
 
 
 @given(st.integers(), st.integers(), st.sets(st.integers(), max_size=4), st.sets(st.integers(), max_size=4))
-def test_may_approve_is_no_to_whoever_had_a_hand_in_it(
-    who: int, submitter: int, authors: set[int], by: set[int]
-) -> None:
-    may = rules.may_approve(who, submitted_by=submitter, authors=authors, approved_by=by)
-    assert may is (who != submitter and who not in authors and who not in by)
+def test_whoever_had_a_hand_in_it_may_not_approve(who: int, submitter: int, authors: set[int], by: set[int]) -> None:
+    objection = rules.objection_to_approver(who, submitted_by=submitter, authors=authors, approved_by=by)
+    assert (objection is None) is (who != submitter and who not in authors and who not in by)
 
 
 def test_an_audience_rule_survives_being_stored() -> None:

@@ -6,9 +6,10 @@ import http.client
 from dataclasses import dataclass
 from datetime import datetime
 from email.utils import parsedate_to_datetime
-from urllib.parse import urlsplit
 
 import orjson
+
+from newsletter.providers.connections import http_connection
 
 TIMEOUT = 5.0
 """Seconds for connecting and for the answer, each."""
@@ -28,9 +29,7 @@ class KeyAnswer:
 
 def ask_about_key(key: str, host: str) -> KeyAnswer:
     """What a key may do, by GET /v3/scopes; raises OSError when SendGrid cannot be asked."""
-    parts = urlsplit(host)
-    kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
-    connection = kind(parts.hostname or "", parts.port, timeout=TIMEOUT)
+    connection = http_connection(host, TIMEOUT)
     try:
         connection.request("GET", "/v3/scopes", headers={"Authorization": f"Bearer {key}"})
         answer = connection.getresponse()

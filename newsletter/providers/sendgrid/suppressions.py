@@ -21,6 +21,7 @@ from python_http_client.exceptions import HTTPError
 from sendgrid import SendGridAPIClient
 
 from newsletter.clock import Clock
+from newsletter.providers.connections import reason_of
 from newsletter.providers.sendgrid.answer import account_trouble, read_errors, retry_at
 from newsletter.providers.sendgrid.lists import Listed, ListName, ListsRefused, ListsUnanswered
 
@@ -122,7 +123,7 @@ class SendGridLists:
         except HTTPError as error:
             raise self._explained(error) from None
         except (OSError, http.client.HTTPException) as error:
-            raise ListsUnanswered(f"SendGrid cannot be reached: {_plain(error)}.") from None
+            raise ListsUnanswered(f"SendGrid cannot be reached: {_why(error)}.") from None
         if answer.status_code != expected:
             raise ListsUnanswered(f"SendGrid answered {answer.status_code} where it should say {expected}.")
         return bytes(answer.body)
@@ -184,6 +185,7 @@ def _instant(seconds: float) -> datetime:
     return datetime.fromtimestamp(int(seconds), UTC)
 
 
-def _plain(error: Exception) -> str:
-    reason = getattr(error, "reason", None) or getattr(error, "strerror", None) or str(error) or type(error).__name__
-    return str(reason)
+def _why(error: Exception) -> str:
+    # urllib wraps the error that tells more.
+    wrapped = getattr(error, "reason", None)
+    return reason_of(wrapped if isinstance(wrapped, Exception) else error)

@@ -14,8 +14,8 @@ import time
 from urllib.parse import urlsplit
 
 from newsletter.clock import Clock
+from newsletter.providers.connections import ended_at, reason_of
 from newsletter.providers.contract import Outcome, OutgoingBatch, Receipt
-from newsletter.providers.deadline import ended_at
 from newsletter.providers.sendgrid.answer import read_answer
 from newsletter.providers.sendgrid.request import request_body
 
@@ -54,7 +54,7 @@ class SendGridTransport:
         try:
             connection = self._connection()
         except OSError as error:
-            return Receipt(Outcome.TRY_AGAIN, f"SendGrid cannot be reached: {_plain(error)}.")
+            return Receipt(Outcome.TRY_AGAIN, f"SendGrid cannot be reached: {reason_of(error)}.")
         # With too little time left for an answer, it is better begun anew.
         if time.monotonic() > deadline - self._timeout / 3:
             self.close()
@@ -69,16 +69,19 @@ class SendGridTransport:
         except OSError as error:
             # Not all of it had left, so it cannot have been accepted; but the reason may have come early.
             return self._early_answer(connection, batch) or Receipt(
-                Outcome.TRY_AGAIN, f"the connection to SendGrid broke before the batch had left: {_plain(error)}."
+                Outcome.TRY_AGAIN,
+                f"the connection to SendGrid broke before the batch had left: {reason_of(error)}.",
             )
         except (http.client.HTTPException, ValueError) as error:
             self.close()
-            return Receipt(Outcome.ACCOUNT_TROUBLE, f"no request can be made with these settings: {_plain(error)}.")
+            return Receipt(Outcome.ACCOUNT_TROUBLE, f"no request can be made with these settings: {reason_of(error)}.")
         try:
             return self._answer(connection, batch)
         except (OSError, http.client.HTTPException) as error:
             self.close()
-            return Receipt(Outcome.UNCERTAIN, f"the batch had left and SendGrid gave no clear answer: {_plain(error)}.")
+            return Receipt(
+                Outcome.UNCERTAIN, f"the batch had left and SendGrid gave no clear answer: {reason_of(error)}."
+            )
 
     def close(self) -> None:
         """Close this thread's connection; the next batch opens another."""
@@ -126,7 +129,3 @@ class SendGridTransport:
         fresh.sock.settimeout(self._timeout)
         self._kept.connection, self._kept.since = fresh, time.monotonic()
         return fresh
-
-
-def _plain(error: Exception) -> str:
-    return getattr(error, "strerror", None) or str(error) or type(error).__name__

@@ -15,8 +15,8 @@ from datetime import datetime
 from typing import Any
 
 from newsletter.clock import Clock
+from newsletter.providers.connections import ended_at, reason_of
 from newsletter.providers.contract import Outcome, OutgoingBatch, PersonalMail, PersonalReceipt, Receipt
-from newsletter.providers.deadline import ended_at
 from newsletter.providers.smtp.answer import Reply, of_everybody, of_mail, of_recipient, read_reply, receipt_of
 from newsletter.providers.writing import write_mail
 from newsletter.settings import Security, SmtpServer
@@ -149,7 +149,9 @@ class SmtpTransport:
             reply = read_reply(error.smtp_code, error.smtp_error)
             raise _Stopped(of_everybody("the connection", reply, self._clock.now())) from None
         except OSError as error:
-            raise _Stopped(Receipt(Outcome.TRY_AGAIN, f"the mail server cannot be reached: {_plain(error)}")) from None
+            raise _Stopped(
+                Receipt(Outcome.TRY_AGAIN, f"the mail server cannot be reached: {reason_of(error)}")
+            ) from None
         return line
 
     def _introduce(self, line: _Line) -> None:
@@ -239,9 +241,9 @@ class _Line(smtplib.SMTP):
             return self._dialogue(mail, now)
         except OSError as error:
             if self.has_left:
-                words = f"the mail had left and no answer came: {_plain(error)}"
+                words = f"the mail had left and no answer came: {reason_of(error)}"
                 raise _Unclear(mail.person.delivery, words) from None
-            rest = Receipt(Outcome.TRY_AGAIN, _DISCONNECTED + _plain(error))
+            rest = Receipt(Outcome.TRY_AGAIN, _DISCONNECTED + reason_of(error))
             raise _Stopped(rest, by_hanging_up=True) from None
 
     def _dialogue(self, mail: _Mail, now: datetime) -> PersonalReceipt:
@@ -281,7 +283,3 @@ class _Line(smtplib.SMTP):
 
 class _TlsLine(_Line, smtplib.SMTP_SSL):
     """The same, with TLS from the first byte (RFC 8314, 3)."""
-
-
-def _plain(error: Exception) -> str:
-    return getattr(error, "strerror", None) or str(error) or type(error).__name__
