@@ -31,7 +31,8 @@ from newsletter.editions.tables import Edition
 from newsletter.migrations.steps import upgrade
 from newsletter.provider_events.inbox import is_genuine, keep_post
 from newsletter.provider_events.model import SoftBounceRule
-from newsletter.schedule.event_jobs import EventRules, apply_waiting
+from newsletter.schedule.event_jobs import apply_waiting
+from newsletter.schedule.rules import EventRules
 from newsletter.staff.actions import add_person
 from newsletter.staff.roles import Role
 from newsletter.subscribers.tables import Subscriber

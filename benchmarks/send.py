@@ -46,7 +46,7 @@ from newsletter.editions.queries import list_editions
 from newsletter.migrations.steps import upgrade
 from newsletter.providers.sendgrid.transport import SendGridTransport
 from newsletter.schedule import jobs
-from newsletter.schedule.runner import make_rules
+from newsletter.schedule.rules import make_rules
 from newsletter.settings import read_settings
 from newsletter.staff.actions import add_person
 from newsletter.staff.model import acting

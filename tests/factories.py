@@ -21,8 +21,7 @@ from newsletter.mail import Mailbox
 from newsletter.provider_events.model import SoftBounceRule
 from newsletter.providers.contract import Outcome, OutgoingBatch, Receipt, Transport
 from newsletter.rendering.model import LinkTag, MailPicture
-from newsletter.schedule.event_jobs import EventRules
-from newsletter.schedule.jobs import Rules
+from newsletter.schedule.rules import EventRules, Rules
 from newsletter.staff.actions import add_person
 from newsletter.staff.model import StaffActor, acting
 from newsletter.staff.queries import get_person

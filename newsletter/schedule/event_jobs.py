@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from newsletter.clock import Clock
+from newsletter.database.audit import PROVIDER
 from newsletter.database.session import DATABASE_AWAY, Database
 from newsletter.delivery.evidence import accept_attempt
 from newsletter.log import get_log
 from newsletter.provider_events import actions
 from newsletter.provider_events.inbox import delete_old_posts
-from newsletter.provider_events.model import PROVIDER, SoftBounceRule
 from newsletter.provider_events.queries import find_unsettled, find_waiting_post
 from newsletter.providers.sendgrid.events import Unreadable, read_post
 from newsletter.schedule.outliving import outliving_failure
+from newsletter.schedule.rules import EventRules
 
 _log = get_log(__name__)
 
@@ -24,15 +24,6 @@ LOOK_EVERY = timedelta(seconds=1)
 """How often it is asked whether a post waits."""
 
 LOOK_THROUGH_EVERY = timedelta(hours=1)
-
-
-@dataclass(frozen=True)
-class EventRules:
-    """What applying events needs: the key that hashes addresses, and the clinic's rules about bounces and keeping."""
-
-    suppression_key: str
-    soft_bounces: SoftBounceRule
-    keep_days: int
 
 
 class EventReader:

@@ -6,9 +6,7 @@ import gc
 import threading
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
 from datetime import datetime, timedelta
-from zoneinfo import ZoneInfo
 
 from sqlalchemy.orm import Session
 
@@ -30,8 +28,9 @@ from newsletter.editions.actions import expire_approvals, hold
 from newsletter.editions.queries import list_due, list_scheduled_times
 from newsletter.errors import Refused
 from newsletter.log import get_log
-from newsletter.schedule.due import HORIZON, WORKER_DEAD_AFTER, WORKER_FORGOTTEN_AFTER, went_back
-from newsletter.schedule.event_jobs import EventRules, apply_waiting
+from newsletter.schedule.due import HORIZON, WORKER_FORGOTTEN_AFTER, went_back
+from newsletter.schedule.event_jobs import apply_waiting
+from newsletter.schedule.rules import Rules
 
 _log = get_log(__name__)
 
@@ -40,20 +39,6 @@ ASK_EVERY = timedelta(minutes=1)
 
 NEW_OBJECTS_BEFORE_A_LOOK = 50_000
 """How many more objects there may be before the garbage collector looks at the new ones; a batch has some 10,000."""
-
-
-@dataclass(frozen=True)
-class Rules:
-    """The clinic's rules that the scheduler keeps: its zone, and how late a send may start by itself."""
-
-    zone: ZoneInfo
-    late_after: timedelta
-    base_url: str = ""
-    """Where links begin now; an edition with others is held. Empty: whatever it has is right."""
-    stale_after: timedelta = plan.STALE_AFTER
-    dead_after: timedelta = WORKER_DEAD_AFTER
-    events: EventRules | None = None
-    """How provider events are applied; without, they wait."""
 
 
 Announce = Callable[[Session], None]

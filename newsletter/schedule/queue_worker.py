@@ -23,7 +23,7 @@ from newsletter.log import get_log
 from newsletter.schedule import jobs
 from newsletter.schedule.executors.procrastinate import QUEUE, TASK, make_queue, opened
 from newsletter.schedule.outliving import outliving_failure
-from newsletter.schedule.runner import make_rules
+from newsletter.schedule.rules import Rules, make_rules
 from newsletter.settings import Settings
 from newsletter.wiring import make_worker
 
@@ -55,7 +55,7 @@ class QueueWorker:
     """
 
     def __init__(
-        self, worker: Worker, rules: jobs.Rules, *, concurrency: int = CONCURRENCY, rhythm: Rhythm | None = None
+        self, worker: Worker, rules: Rules, *, concurrency: int = CONCURRENCY, rhythm: Rhythm | None = None
     ) -> None:
         self._worker = worker
         self._rules = rules

@@ -16,15 +16,15 @@ from newsletter.database.session import DATABASE_AWAY, Database
 from newsletter.delivery.worker import Worker
 from newsletter.log import get_log
 from newsletter.notices.mailing import Desk, tell_staff
-from newsletter.provider_events.model import SoftBounceRule
 from newsletter.schedule import jobs
 from newsletter.schedule.due import PERIOD, new_wakeups
-from newsletter.schedule.event_jobs import EventReader, EventRules
+from newsletter.schedule.event_jobs import EventReader
 from newsletter.schedule.executors.contract import Executor
 from newsletter.schedule.executors.embedded import EmbeddedExecutor
 from newsletter.schedule.executors.procrastinate import ProcrastinateExecutor
 from newsletter.schedule.leader import LeaderLock, leader_lock
 from newsletter.schedule.outliving import outliving_failure
+from newsletter.schedule.rules import Rules, make_rules
 from newsletter.settings import Settings
 from newsletter.suppression_lists.sync import LOOK_EVERY, Sync
 from newsletter.wiring import make_desk, make_sync, make_worker
@@ -42,7 +42,7 @@ class Runner:
     def __init__(
         self,
         worker: Worker,
-        rules: jobs.Rules,
+        rules: Rules,
         lock: LeaderLock | None = None,
         *,
         executor: Executor | None = None,
@@ -174,37 +174,15 @@ class Runner:
         return True
 
 
-def make_rules(settings: Settings) -> jobs.Rules:
-    """The rules of a workspace that the scheduler keeps."""
-    real = settings.machine.transport != "mailbox"
-    return jobs.Rules(
-        settings.clinic.zone,
-        timedelta(hours=settings.sending.late_after),
-        base_url=settings.machine.base_url if real else "",
-        events=make_event_rules(settings),
-    )
-
-
-def make_event_rules(settings: Settings) -> EventRules | None:
-    """How the events of the provider are applied; None without a key for the addresses that they name."""
-    key = settings.machine.suppression_key.get_secret_value()
-    if not key:
-        return None
-    rules = settings.sending
-    return EventRules(
-        key,
-        SoftBounceRule(rules.soft_bounces, timedelta(days=rules.soft_bounce_days)),
-        keep_days=rules.event_days,
-    )
-
-
 def make_runner(settings: Settings, database: Database, *, with_workers: bool = False) -> Runner:
     """A runner for a workspace, not started yet; `with_workers` have batches sent, where the database has a queue."""
     clock = SystemClock()
-    worker, rules, sync = (
-        make_worker(settings, database, clock),
-        make_rules(settings),
-        make_sync(settings, database, clock),
-    )
+    worker, rules = make_worker(settings, database, clock), make_rules(settings)
     executor = ProcrastinateExecutor(worker, rules) if with_workers and not database.is_sqlite else None
-    return Runner(worker, rules, executor=executor, sync=sync, desk=make_desk(settings, database, clock))
+    return Runner(
+        worker,
+        rules,
+        executor=executor,
+        sync=make_sync(settings, database, clock),
+        desk=make_desk(settings, database, clock),
+    )

@@ -34,8 +34,9 @@ from newsletter.providers.mailbox import MailboxTransport
 from newsletter.providers.sendgrid.transport import SendGridTransport
 from newsletter.providers.smtp.transport import SmtpTransport
 from newsletter.schedule.executors.procrastinate import ProcrastinateExecutor
-from newsletter.schedule.jobs import Rules, keep_what_is_loaded, run_until_idle
+from newsletter.schedule.jobs import keep_what_is_loaded, run_until_idle
 from newsletter.schedule.queue_worker import QueueWorker, Rhythm
+from newsletter.schedule.rules import Rules
 from newsletter.schedule.runner import Runner
 from newsletter.sendgrid_double.faults import Faults, read_fault
 from newsletter.sendgrid_double.server import Double, Options, listen, serve

@@ -12,6 +12,7 @@ from sqlalchemy.orm import Session
 from newsletter.delivery.worker import Worker
 from newsletter.schedule import jobs
 from newsletter.schedule.outliving import outliving_failure
+from newsletter.schedule.rules import Rules
 
 GLANCE = 1.0
 """Seconds between two looks for batches that may go, such as those whose time to try again has come."""
@@ -20,7 +21,7 @@ GLANCE = 1.0
 class EmbeddedExecutor:
     """Sends in a thread of this process; see `contract.Executor`."""
 
-    def __init__(self, worker: Worker, rules: jobs.Rules) -> None:
+    def __init__(self, worker: Worker, rules: Rules) -> None:
         self._worker = worker
         self._rules = rules
         self._leads = False

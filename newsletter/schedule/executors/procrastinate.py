@@ -24,6 +24,7 @@ from newsletter.delivery.tables import Batch, Send
 from newsletter.delivery.worker import Worker
 from newsletter.log import get_log
 from newsletter.schedule import jobs
+from newsletter.schedule.rules import Rules
 
 _log = get_log(__name__)
 
@@ -74,7 +75,7 @@ class ProcrastinateExecutor:
     is_alive = True
     """It has no thread that could die."""
 
-    def __init__(self, worker: Worker, rules: jobs.Rules) -> None:
+    def __init__(self, worker: Worker, rules: Rules) -> None:
         self._worker = worker
         self._database = worker.database
         self._rules = rules
