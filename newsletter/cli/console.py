@@ -33,6 +33,11 @@ def say(text: str) -> None:
     sys.stdout.write(text + "\n")
 
 
+def people(count: int) -> str:
+    """So many people, in words."""
+    return f"{count} {'person' if count == 1 else 'people'}"
+
+
 def say_json(value: Any) -> None:
     """Print a result for a program."""
     say(json.dumps(value, ensure_ascii=False, indent=2, default=str))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from pathlib import Path
 from typing import Annotated
 
@@ -24,11 +25,8 @@ def upgrade(json: Json = False) -> None:
     from newsletter.database.session import open_database
     from newsletter.migrations import steps as migration_steps
 
-    database = open_database(load_settings().database_url)
-    try:
+    with closing(open_database(load_settings().database_url)) as database:
         steps = migration_steps.upgrade(database.engine)
-    finally:
-        database.close()
     if json:
         say_json({"steps": steps})
     else:
@@ -46,9 +44,9 @@ def check(json: Json = False) -> None:
     from newsletter.errors import Refused
     from newsletter.providers.mailbox import MailboxTransport
 
-    database = open_database(load_settings().database_url)
     faults = []
-    try:
+    with closing(open_database(load_settings().database_url)) as database:
+        kind = "SQLite" if database.is_sqlite else "PostgreSQL"
         if steps := migrations.pending(database.engine):
             faults.append(f"It lacks {len(steps)} steps. Run: newsletter database upgrade")
         else:
@@ -57,9 +55,6 @@ def check(json: Json = False) -> None:
                 for edition in list_editions(session):
                     faults += [f"{edition.id}: {damage}." for damage in find_damage(session, edition.serial)]
                 faults += map(str, find_ledger_faults(session, idempotent=MailboxTransport.name))
-    finally:
-        database.close()
-    kind = "SQLite" if database.is_sqlite else "PostgreSQL"
     if json:
         say_json({"database": kind, "faults": faults})
     if faults:
@@ -84,15 +79,12 @@ def backup(
 
     now = SystemClock().now()
     file = target / f"newsletter-{now:%Y%m%dT%H%M%SZ}.jsonl.gz" if target.is_dir() else target
-    database = open_database(load_settings().database_url)
-    try:
+    with closing(open_database(load_settings().database_url)) as database:
         # An older database can be kept as it is: that is what one does before an upgrade.
         pending(database.engine)
         contents = write_backup(database, file, now)
         with database.write() as session:
             record_heartbeat(session, part=BACKUP_PART, worker=platform.node(), now=now)
-    finally:
-        database.close()
     if json:
         say_json({"file": file, "step": contents.step, "rows": contents.rows, "keys": _KEYS})
         return
@@ -114,11 +106,8 @@ def restore(
     from newsletter.operations import restore as restoring
 
     settings = load_settings()
-    database = open_database(settings.database_url)
-    try:
+    with closing(open_database(settings.database_url)) as database:
         restored = restoring.restore(database, file, zone=settings.clinic.zone, now=SystemClock().now())
-    finally:
-        database.close()
     contents, doubts = restored.contents, restored.doubts
     if json:
         say_json({"made_at": contents.made_at, "rows": contents.rows, "locked": True, **vars(doubts)})
@@ -171,15 +160,14 @@ def move(
         with source.read() as session:
             actor = who_acts(session, by, Act.STEER, by_name=True)
             require(actor.person, Act.STEER)
-        target = open_database(url)
-        alone = leader_lock(source)
-        try:
-            if not alone.acquire():
-                raise Refused("The newsletter is running. End every one of its processes first, the web too.")
-            rows = moving.move(source, target, actor=actor, now=SystemClock().now())
-        finally:
-            target.close()
-            alone.release()
+        with closing(open_database(url)) as target:
+            alone = leader_lock(source)
+            try:
+                if not alone.acquire():
+                    raise Refused("The newsletter is running. End every one of its processes first, the web too.")
+                rows = moving.move(source, target, actor=actor, now=SystemClock().now())
+            finally:
+                alone.release()
     if json:
         say_json({"rows": rows})
     else:

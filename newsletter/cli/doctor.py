@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import closing
+
 import typer
 
 from newsletter.cli.console import Json, load_settings, say, say_json
@@ -28,11 +30,8 @@ def doctor(json: Json = False) -> None:
     except NoResolverConfiguration:
         # Without a name server every question is answered by "could not ask".
         resolver = Resolver(configure=False)
-    database = open_database(settings.database_url)
-    try:
+    with closing(open_database(settings.database_url)) as database:
         checks = examine(settings, database, resolver, SystemClock().now())
-    finally:
-        database.close()
     stopping = [check.name for check in checks if check.state is State.STOP]
     if json:
         say_json(

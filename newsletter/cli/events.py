@@ -56,7 +56,7 @@ def retry(
     from newsletter.provider_events import actions
     from newsletter.provider_events.queries import list_set_aside
     from newsletter.schedule.event_jobs import apply_waiting
-    from newsletter.schedule.runner import make_event_rules
+    from newsletter.schedule.rules import make_event_rules
     from newsletter.staff.roles import Act
 
     settings, clock = load_settings(), SystemClock()

@@ -17,6 +17,7 @@ from newsletter.cli import (
     events,
     scheduler,
     sendgrid_double,
+    sends,
     serve,
     staff,
     subscribers,
@@ -38,6 +39,7 @@ workspace.register(app)
 campaigns.register(app)
 articles.register(app)
 editions.register(app)
+sends.register(app)
 events.register(app)
 scheduler.register(app)
 subscribers.register(app)

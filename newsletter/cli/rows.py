@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from sqlalchemy.orm import Session
 
     from newsletter.database.session import Database
@@ -33,8 +35,7 @@ def opened(settings: Settings) -> Iterator[Database]:
     from newsletter.database.session import open_database
     from newsletter.errors import Refused
 
-    database = open_database(settings.database_url)
-    try:
+    with closing(open_database(settings.database_url)) as database:
         if migrations.is_empty(database.engine):
             from newsletter.migrations.steps import upgrade
 
@@ -45,8 +46,6 @@ def opened(settings: Settings) -> Iterator[Database]:
                 f"{'step' if len(steps) == 1 else 'steps'}. Make a backup, then: newsletter database upgrade"
             )
         yield database
-    finally:
-        database.close()
 
 
 def who_acts(session: Session, email: str, act: Act, *, by_name: bool = False) -> StaffActor:
@@ -73,3 +72,14 @@ def who_acts(session: Session, email: str, act: Act, *, by_name: bool = False) -
     raise Refused(
         f"Nobody may {act.value} yet. Give somebody the role: newsletter staff add EMAIL --role {MAY[act][0]}"
     )
+
+
+@contextmanager
+def acting(
+    settings: Settings, by: str, act: Act, *, by_name: bool = False
+) -> Iterator[tuple[Session, StaffActor, datetime]]:
+    """A transaction, who acts in it, and when; see `who_acts`."""
+    from newsletter.clock import SystemClock
+
+    with opened(settings) as database, database.write() as session:
+        yield session, who_acts(session, by, act, by_name=by_name), SystemClock().now()

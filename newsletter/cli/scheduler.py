@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-import signal
-import threading
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from newsletter.cli.console import load_settings, say
 from newsletter.cli.rows import opened
-from newsletter.cli.serve import HealthPort, answering_health
+from newsletter.cli.serve import HealthPort, answering_health, told_to_end
 
 if TYPE_CHECKING:
     from sqlalchemy.orm import Session
 
+    from newsletter.database.session import Database
     from newsletter.schedule.queue_worker import QueueWorker
     from newsletter.schedule.runner import Runner
+    from newsletter.settings import Settings
 
 
 def register(app: typer.Typer) -> None:
@@ -33,38 +33,44 @@ def scheduler(
 
     On PostgreSQL it has them sent by workers, but for --once; on SQLite it sends them itself.
     """
-    from newsletter.clock import SystemClock
-    from newsletter.errors import Refused
     from newsletter.log import start_logging
-    from newsletter.notices.mailing import tell_staff
-    from newsletter.schedule.jobs import keep_what_is_loaded, run_until_idle
-    from newsletter.schedule.leader import leader_lock
-    from newsletter.schedule.runner import make_rules, make_runner
-    from newsletter.wiring import make_desk, make_worker
+    from newsletter.schedule.runner import make_runner
 
     settings = load_settings()
     start_logging(settings.machine.log_level)
     with opened(settings) as database:
         if once:
-            lock = leader_lock(database)
-            if not lock.acquire():
-                raise Refused("Another process schedules already; what is due is its work.")
-            keep_what_is_loaded()
-            try:
-                clock = SystemClock()
-                run_until_idle(make_worker(settings, database, clock), make_rules(settings))
-                tell_staff(make_desk(settings, database, clock))
-            finally:
-                lock.release()
-            with database.read() as session:
-                waiting = what_waits(session)
-            if waiting:
-                raise Refused(" ".join(waiting))
+            _do_what_is_due(settings, database)
             return
         runner = make_runner(settings, database, with_workers=True)
         say("Waiting for what is scheduled. End with Ctrl-C.")
         with answering_health(settings, database, health_port):
             run_until_ended(runner, "The scheduler")
+
+
+def _do_what_is_due(settings: Settings, database: Database) -> None:
+    from newsletter.clock import SystemClock
+    from newsletter.errors import Refused
+    from newsletter.notices.mailing import tell_staff
+    from newsletter.schedule.jobs import keep_what_is_loaded, run_until_idle
+    from newsletter.schedule.leader import leader_lock
+    from newsletter.schedule.rules import make_rules
+    from newsletter.wiring import make_desk, make_worker
+
+    lock = leader_lock(database)
+    if not lock.acquire():
+        raise Refused("Another process schedules already; what is due is its work.")
+    keep_what_is_loaded()
+    try:
+        clock = SystemClock()
+        run_until_idle(make_worker(settings, database, clock), make_rules(settings))
+        tell_staff(make_desk(settings, database, clock))
+    finally:
+        lock.release()
+    with database.read() as session:
+        waiting = what_waits(session)
+    if waiting:
+        raise Refused(" ".join(waiting))
 
 
 def worker(
@@ -100,16 +106,7 @@ def run_until_ended(part: Runner | QueueWorker, name: str) -> None:
     """Run a part until the process is told to end, then let it end in order; raises Refused when it dies."""
     from newsletter.errors import Refused
 
-    ended = threading.Event()
-
-    def end(*_: object) -> None:
-        ended.set()
-        # The second time the process ends at once.
-        for kind in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(kind, signal.SIG_DFL)
-
-    for kind in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(kind, end)
+    ended = told_to_end()
     part.start()
     # A thread that died is told by the end of the process, so that whatever watches over it starts it again.
     while not ended.wait(1) and part.is_alive:

@@ -15,6 +15,7 @@ from newsletter.cli.rows import opened
 
 if TYPE_CHECKING:
     import uvicorn
+    from starlette.types import ASGIApp
 
     from newsletter.database.session import Database
     from newsletter.settings import Settings
@@ -47,9 +48,7 @@ def serve(host: Host = "127.0.0.1", port: Port = 8000) -> None:
         # In a thread of its own the server leaves the signals alone; it would end the process as soon as it has ended
         # itself, with a batch still on its way.
         answering = threading.Thread(target=server.run, name="newsletter-web", daemon=True)
-        ended = threading.Event()
-        for kind in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(kind, lambda *_: ended.set())
+        ended = told_to_end()
         runner.start()
         answering.start()
         # What died is told by the end of the process, so that whatever watches over it starts it again.
@@ -89,19 +88,42 @@ def make_server(
     settings: Settings, database: Database, host: str, port: int, *, public_only: bool = False
 ) -> uvicorn.Server:
     """The web, to be run; says where it listens. Raises Refused when the port is taken."""
-    import uvicorn
-
     from newsletter.site import make_site
     from newsletter.web import create_app, has_studio
 
-    refuse_taken_port(host, port)
-    app = create_app(make_site(settings, database), public_only=public_only)
+    server = _make_server(create_app(make_site(settings, database), public_only=public_only), host, port)
     say(f"Listening on http://{host}:{port}")
     if has_studio(settings, public_only=public_only):
         say(f"The studio: http://{host}:{port}/studio/inbox")
     elif not public_only:
         say("Without accounts, the studio is there only with a BASE_URL on this machine.")
     say("End with Ctrl-C.")
+    return server
+
+
+@contextmanager
+def answering_health(settings: Settings, database: Database, port: int) -> Iterator[None]:
+    """Answer /healthz, /readyz and /metrics on a port of this machine meanwhile; 0: on none."""
+    if not port:
+        yield
+        return
+    from newsletter.operations.routes import create_health_app
+    from newsletter.site import make_site
+
+    server = _make_server(create_health_app(make_site(settings, database)), "127.0.0.1", port)
+    answering = threading.Thread(target=server.run, name="newsletter-health", daemon=True)
+    answering.start()
+    try:
+        yield
+    finally:
+        server.should_exit = True
+        answering.join()
+
+
+def _make_server(app: ASGIApp, host: str, port: int) -> uvicorn.Server:
+    import uvicorn
+
+    refuse_taken_port(host, port)
     # Who asked for what is nobody's business: no access log, and no header that names the server.
     config = uvicorn.Config(
         app,
@@ -117,28 +139,18 @@ def make_server(
     return uvicorn.Server(config)
 
 
-@contextmanager
-def answering_health(settings: Settings, database: Database, port: int) -> Iterator[None]:
-    """Answer /healthz, /readyz and /metrics on a port of this machine meanwhile; 0: on none."""
-    if not port:
-        yield
-        return
-    import uvicorn
+def told_to_end() -> threading.Event:
+    """An event that is set when this process is told to end; told a second time, it ends at once."""
+    ended = threading.Event()
 
-    from newsletter.operations.routes import create_health_app
-    from newsletter.site import make_site
+    def end(*_: object) -> None:
+        ended.set()
+        for kind in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(kind, signal.SIG_DFL)
 
-    refuse_taken_port("127.0.0.1", port)
-    app = create_health_app(make_site(settings, database))
-    config = uvicorn.Config(app, port=port, log_config=None, access_log=False, server_header=False, proxy_headers=False)
-    server = uvicorn.Server(config)
-    answering = threading.Thread(target=server.run, name="newsletter-health", daemon=True)
-    answering.start()
-    try:
-        yield
-    finally:
-        server.should_exit = True
-        answering.join()
+    for kind in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(kind, end)
+    return ended
 
 
 def refuse_taken_port(host: str, port: int) -> None:

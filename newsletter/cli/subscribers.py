@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from newsletter.cli.console import Json, load_settings, say, say_json
+from newsletter.cli.console import Json, load_settings, people, say, say_json
 from newsletter.cli.rows import opened
 
 if TYPE_CHECKING:
@@ -151,13 +151,13 @@ def list_(
     except ValueError:
         raise Refused(f"`{state}` is not a state. States: {', '.join(SubscriberState)}.") from None
     with opened(load_settings()) as database, database.read() as session:
-        people = list_subscribers(session, wanted)
+        found = list_subscribers(session, wanted)
     if json:
-        say_json([_as_json(person) for person in people])
+        say_json([_as_json(person) for person in found])
         return
-    for person in people:
+    for person in found:
         say(f"{person.address or '(erased)'}  {person.state.value}  {person.language}")
-    say(f"{len(people)} {'person' if len(people) == 1 else 'people'}.")
+    say(f"{people(len(found))}.")
 
 
 @app.command()

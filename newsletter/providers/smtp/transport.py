@@ -85,7 +85,7 @@ class SmtpTransport:
             with ended_at(deadline, lambda: line.sock):
                 reply = read_reply(*line.noop())
         except OSError as error:
-            return _DISCONNECTED + _plain(error)
+            return _DISCONNECTED + reason_of(error)
         finally:
             line.close()
         return "" if reply.is_yes else str(reply)

@@ -1,0 +1,139 @@
+"""How editions and sends are shown: as lines for people, and as JSON for programs."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from newsletter.cli.console import people, say
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from zoneinfo import ZoneInfo
+
+    from newsletter.delivery.model import Progress
+    from newsletter.delivery.tables import Attempt
+    from newsletter.editions.tables import Edition
+    from newsletter.provider_events.model import Reconciliation
+    from newsletter.staff.tables import Notice
+
+
+def edition_line(row: Edition, zone: ZoneInfo) -> str:
+    """An edition on one line: where it stands, when it goes out, and why it waits."""
+    from newsletter.clock import in_clinic_time
+
+    when = f", {in_clinic_time(row.send_at, zone)}" if row.send_at else ""
+    note = f" ({row.note})" if row.note else ""
+    return f"{row.id}  {row.state.value}{when}{note}"
+
+
+def edition_as_json(row: Edition) -> dict[str, Any]:
+    """An edition for a program."""
+    return {
+        "id": row.id,
+        "campaign": row.campaign,
+        "mailing": row.mailing,
+        "state": row.state.value,
+        "note": row.note,
+        "subject": row.subject,
+        "content_hash": row.content_hash,
+        "send_at": row.send_at.isoformat() if row.send_at else None,
+        "approved_until": row.approved_until.isoformat() if row.approved_until else None,
+    }
+
+
+def say_progress(progress: Progress) -> None:
+    """How far a send is, and what to do when it is paused."""
+    from newsletter.subscribers.model import EXPLANATIONS
+
+    note = f": {progress.note}" if progress.note else ""
+    say(f"  Send {progress.state.value}{note}")
+    if progress.state.value == "paused":
+        say(f"  When nothing stands in its way: newsletter resume {progress.edition} --as EMAIL")
+    say(f"  Handed over to {people(progress.handed_over)}, {progress.planned} to go.")
+    if progress.refused:
+        say(f"  Refused by the provider: {people(progress.refused)}.")
+    if progress.uncertain:
+        say(f"  Uncertain: {people(progress.uncertain)}. Nobody knows whether they have it; nothing is repeated.")
+    for reason, count in progress.left_out.items():
+        say(f"  Left out, as {EXPLANATIONS[reason]}: {people(count)}.")
+
+
+def progress_as_json(progress: Progress | None) -> dict[str, Any] | None:
+    """How far a send is, for a program."""
+    if progress is None:
+        return None
+    return {
+        "state": progress.state.value,
+        "note": progress.note,
+        "planned": progress.planned,
+        "handed_over": progress.handed_over,
+        "refused": progress.refused,
+        "uncertain": progress.uncertain,
+        "left_out": {reason.value: count for reason, count in progress.left_out.items()},
+        "batches": {state.value: count for state, count in progress.batches.items()},
+        "opened_at": progress.opened_at.isoformat(),
+        "finished_at": progress.finished_at.isoformat() if progress.finished_at else None,
+    }
+
+
+def say_trouble(attempt: Attempt, zone: ZoneInfo) -> None:
+    """What a provider said last to a send that does not go on."""
+    from newsletter.clock import in_clinic_time
+
+    assert attempt.answered_at is not None
+    say(f"  Last answer, {in_clinic_time(attempt.answered_at, zone)}: {attempt.answer}")
+
+
+def say_uncertain(edition: str, attempts: Sequence[tuple[Attempt, int]], zone: ZoneInfo) -> None:
+    """The attempts without a clear answer, with their people, and how to settle them."""
+    from newsletter.clock import in_clinic_time
+
+    for attempt, count in attempts:
+        say(f"    {attempt.id}: {people(count)}, tried {in_clinic_time(attempt.started_at, zone)}. {attempt.answer}")
+    if attempts:
+        say("    Ask the provider for that name, and then:")
+        say(f"    newsletter settle {edition} NAME sent|not-sent|send-again --as EMAIL")
+    if len(attempts) > 1:
+        everybody = sum(count for _, count in attempts)
+        say("    Or, where you know the same of all of them:")
+        say(f"    newsletter settle {edition} --all sent|not-sent|send-again --people {everybody} --as EMAIL")
+
+
+def say_events(found: Reconciliation) -> None:
+    """What the provider told of those to whom an edition was handed over, and what is missing."""
+    words = ("delivered", "bounced", "dropped", "deferred")
+    parts = [f"{getattr(found, word)} {word}" for word in words if getattr(found, word)]
+    say(f"  Of these: {', '.join([*parts, f'{found.not_heard_of} not heard of yet'])}.")
+    if found.complaints or found.left:
+        say(f"  Called it spam: {people(found.complaints)}. Left by way of the provider: {people(found.left)}.")
+    for gap in found.gaps:
+        say(f"  {gap}")
+
+
+def events_as_json(found: Reconciliation | None) -> dict[str, Any] | None:
+    """What the provider told, for a program."""
+    if found is None:
+        return None
+    last = found.last_post_at
+    return {**vars(found), "last_post_at": last.isoformat() if last else None}
+
+
+def notice_line(notice: Notice, zone: ZoneInfo) -> str:
+    """A notice on one line: whether staff have been told, and what."""
+    from newsletter.clock import in_clinic_time
+
+    what = f"{notice.kind.value}: {notice.reason}"
+    if notice.sent_at:
+        return f"Staff were told at {in_clinic_time(notice.sent_at, zone)}: {what}"
+    return f"Staff could not be told: {notice.trouble} ({what})" if notice.trouble else f"Staff will be told: {what}"
+
+
+def notice_as_json(notice: Notice) -> dict[str, Any]:
+    """A notice for a program."""
+    return {
+        "kind": notice.kind.value,
+        "reason": notice.reason,
+        "wanted_at": notice.wanted_at.isoformat(),
+        "told_at": notice.sent_at.isoformat() if notice.sent_at else None,
+        "trouble": "" if notice.sent_at else notice.trouble,
+    }
