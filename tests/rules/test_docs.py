@@ -11,7 +11,7 @@ import pytest
 
 from scripts.write_docs import pages
 from tests.node import ROOT
-from tests.rules.tracked import tracked_texts
+from tests.rules.tracked import tracked_files, tracked_texts
 
 
 @pytest.mark.parametrize("page", sorted(pages()))
@@ -42,6 +42,16 @@ def test_links_in_the_documentation_lead_somewhere() -> None:
             if not target.exists() or (anchor and anchor not in _anchors(target)):
                 broken.append(f"{name}: {link}")
     assert broken == []
+
+
+def test_the_architecture_shows_the_tree_as_it_is() -> None:
+    tree = (ROOT / "docs" / "architecture.md").read_text("utf-8").partition("```\n")[2].partition("```")[0]
+    names = re.findall(r"^( *)([\w.]+)/?(?= |$)", tree, re.MULTILINE)
+    shown = {name for indent, name in names if indent == ""}, {name for indent, name in names if indent == "  "}
+    files = [file.relative_to(ROOT).parts for file in tracked_files()]
+    folders = {parts[0] for parts in files if len(parts) > 1 and not parts[0].startswith(".")}
+    rooms = {parts[1] for parts in files if parts[0] == "newsletter" and not parts[1].startswith("__")}
+    assert shown == (folders | {"newsletter.toml"}, rooms)
 
 
 def _anchors(page: Path) -> set[str]:

@@ -1,8 +1,9 @@
-"""Every public name says what it promises."""
+"""Names say what they stand for, and every public one what it promises."""
 
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator
 
 from tests.node import ROOT
@@ -16,6 +17,19 @@ def test_every_public_function_and_class_has_a_docstring() -> None:
         if not ast.get_docstring(node)
     ]
     assert silent == []
+
+
+def test_no_name_says_nothing() -> None:
+    empty = {"util", "utils", "helper", "helpers", "manager", "misc", "common", "data", "info"}
+    files = [*sorted((ROOT / "newsletter").rglob("*.py")), *sorted((ROOT / "tests").rglob("*.py"))]
+    named = [(file, node.name) for file in files for node in _public(ast.parse(file.read_text("utf-8")))]
+    named += [(file, file.stem) for file in files]
+    found = [f"{file.relative_to(ROOT)}: {name}" for file, name in named if empty & _words(name)]
+    assert found == []
+
+
+def _words(name: str) -> set[str]:
+    return {word.lower() for word in re.findall(r"[A-Z]?[a-z]+|[A-Z]+", name)}
 
 
 def _public(tree: ast.Module | ast.ClassDef) -> Iterator[ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef]:
