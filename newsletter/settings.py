@@ -10,20 +10,16 @@ import os
 import re
 from base64 import b64decode
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from enum import StrEnum
 from functools import cached_property
 from io import StringIO
-from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Literal
-from urllib.parse import unquote, urlsplit
 from zoneinfo import ZoneInfo
 
 from dotenv.parser import parse_stream
-from email_validator import EmailNotValidError, validate_email
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr
 
+from newsletter.addresses import read_base_url, read_email, read_smtp_url, read_website
 from newsletter.errors import Fault, SettingsFaults
 from newsletter.staff_files import FileFaults, Language, Tree, parse, read_text, read_toml
 
@@ -33,40 +29,12 @@ KEY_LENGTH = 32
 """Characters that a key for signing must have; `init` writes 43."""
 
 
-def _email(text: str) -> str:
-    try:
-        found = validate_email(text, check_deliverability=False, test_environment=True)
-    except EmailNotValidError as error:
-        raise ValueError(f"`{text}` is not an e-mail address. | {error}") from None
-    if not found.ascii_email:
-        raise ValueError(f"`{text}` is no address that every mail service takes. | Before the @, write plain letters.")
-    return found.ascii_email
-
-
 def _time_zone(text: str) -> str:
     try:
         ZoneInfo(text)
     except (ValueError, OSError, KeyError):
         raise ValueError(f"`{text}` is not a time zone. | Write it as Europe/London or Asia/Singapore.") from None
     return text
-
-
-def _website(text: str) -> str:
-    try:
-        parts = urlsplit(text)
-        plain = parts.port != 0 and parts.hostname and not (parts.query or parts.fragment or parts.username)
-    except ValueError:
-        plain = False
-    if not plain or not re.fullmatch(r"https?://[\w.:/~%\[\]-]+", text):
-        raise ValueError(f"`{text}` is not the address of a site. | Write it as https://news.clinic.example.org.")
-    return text.rstrip("/")
-
-
-def _base_url(text: str) -> str:
-    plain = _website(text)
-    if urlsplit(plain).path:
-        raise ValueError(f"`{text}` goes on after the name of the site. | Leave out what begins with the third `/`.")
-    return plain
 
 
 def _secret_key(secret: SecretStr) -> SecretStr:
@@ -116,61 +84,7 @@ def _header_line(text: str) -> str:
     return text.strip()
 
 
-class Security(StrEnum):
-    """How a connection to an SMTP server is kept from being read on the way."""
-
-    TLS = "tls"
-    """From the first byte (RFC 8314)."""
-    STARTTLS = "starttls"
-    """After a greeting in clear; without it nothing is sent (RFC 3207)."""
-    NONE = "none"
-    """It does not leave this machine."""
-
-
-@dataclass(frozen=True)
-class SmtpServer:
-    """Where mails are handed over, and who we are there; no user: without a log-in."""
-
-    host: str
-    port: int
-    security: Security
-    user: str = ""
-    password: str = field(default="", repr=False)
-
-
-def read_smtp_url(url: str) -> SmtpServer:
-    """The server that SMTP_URL names; raises ValueError whose words hold nothing of a password.
-
-    Ports: 465 with TLS (RFC 8314, 7.3), 587 with STARTTLS (RFC 6409, 3.1), 25 on this machine.
-    """
-    plain = url.strip()
-    try:
-        parts = urlsplit(plain)
-        host, port = parts.hostname or "", parts.port
-        user, password = (_decoded(part) for part in (parts.username or "", parts.password or ""))
-        form = re.fullmatch(r"smtps?://[!-~]+", plain) and re.fullmatch(r"[\w.-]+|[\da-f:.]+", host, re.ASCII)
-    except ValueError:
-        form = None
-    if not form or port == 0 or parts.path.strip("/") or parts.query or parts.fragment or bool(user) != bool(password):
-        raise ValueError(
-            "is not the address of an SMTP server. | Write it as smtps://user:password@mail.example.org, or as "
-            "smtp://localhost; in user and password, write @ as %40, / as %2F, # as %23, ? as %3F and % as %25."
-        )
-    if parts.scheme == "smtps":
-        return SmtpServer(host, port or 465, Security.TLS, user, password)
-    if is_loopback(host):
-        return SmtpServer(host, port or 25, Security.NONE, user, password)
-    return SmtpServer(host, port or 587, Security.STARTTLS, user, password)
-
-
-def _decoded(part: str) -> str:
-    """A part of a URL without its percent signs; raises ValueError for what the log-in of SMTP cannot carry."""
-    if re.search(r"%(?![0-9A-Fa-f]{2})", part) or not re.fullmatch(r"[ -~]*", plain := unquote(part, errors="strict")):
-        raise ValueError("a part of it cannot be read")
-    return plain
-
-
-Email = Annotated[str, AfterValidator(_email)]
+Email = Annotated[str, AfterValidator(read_email)]
 HeaderLine = Annotated[str, Field(max_length=200), AfterValidator(_header_line)]
 
 
@@ -183,7 +97,7 @@ class Clinic(_Part):
 
     name: HeaderLine = Field(description="The clinic's name.")
     postal_address: HeaderLine = Field(description="Its postal address on one line; every mail shows it.")
-    website: Annotated[str, AfterValidator(_website)] | None = Field(None, description="Its website.")
+    website: Annotated[str, AfterValidator(read_website)] | None = Field(None, description="Its website.")
     time_zone: Annotated[str, AfterValidator(_time_zone)] = Field(description="Where its clock is: Europe/London.")
     language: Language = Field("en", description="The language of its pages.")
 
@@ -235,7 +149,7 @@ class Machine(_Part):
     """What depends on the machine that the newsletter runs on; `NEWSLETTER_<NAME>` in the environment or `.env`."""
 
     database_url: str = Field("", description="Where rows are kept. Default: SQLite in the workspace's folder var/.")
-    base_url: Annotated[str, AfterValidator(_base_url)] = Field(
+    base_url: Annotated[str, AfterValidator(read_base_url)] = Field(
         "http://127.0.0.1:8000", description="The public address of this installation; links in mails begin with it."
     )
     secret_key: Annotated[SecretStr, AfterValidator(_secret_key)] = Field(
@@ -250,7 +164,7 @@ class Machine(_Part):
     sendgrid_api_key: Annotated[SecretStr, AfterValidator(_api_key)] = Field(
         SecretStr(""), description="The key of the SendGrid account."
     )
-    sendgrid_host: Annotated[str, AfterValidator(_base_url)] = Field(
+    sendgrid_host: Annotated[str, AfterValidator(read_base_url)] = Field(
         "https://api.sendgrid.com", description="SendGrid's API; for EU accounts https://api.eu.sendgrid.com."
     )
     sendgrid_unsubscribe_group: Annotated[int, Field(ge=1)] | None = Field(
@@ -308,27 +222,6 @@ class Settings(_Part):
     def mailbox(self) -> Path:
         """The folder of the local mailbox."""
         return self.workspace / "var" / "mailbox"
-
-
-def is_loopback(host: str) -> bool:
-    """Whether a host name or address means this machine."""
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return host.lower() == "localhost"
-
-
-def objection_to_base_url(base_url: str) -> str:
-    """Why links that begin so cannot stand in mails to real readers; empty when they can."""
-    parts = urlsplit(base_url)
-    host = parts.hostname or ""
-    if parts.scheme != "https":
-        return "mailbox providers follow only https:// links to leave (RFC 8058). Set BASE_URL to your public address."
-    try:
-        public = ip_address(host).is_global
-    except ValueError:
-        public = "." in host and not host.endswith((".local", ".internal", ".lan", ".home.arpa", ".localhost"))
-    return "" if public else "readers cannot reach it. Set BASE_URL to the address that the internet sees."
 
 
 def find_workspace(start: Path) -> Path:

@@ -12,12 +12,13 @@ from starlette.responses import Response
 from starlette.routing import Mount
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from newsletter.addresses import is_loopback
 from newsletter.operations.metrics import Measurements
 from newsletter.operations.routes import ROUTES as OPERATIONS
 from newsletter.operations.routes import CountAnswers
 from newsletter.public.pages import PAGES
 from newsletter.public.routes import ROUTES as PUBLIC
-from newsletter.settings import Settings, is_loopback
+from newsletter.settings import Settings
 from newsletter.site import STRICT, Site
 from newsletter.studio.access import LoopbackOnly
 from newsletter.studio.routes import ROUTES as STUDIO

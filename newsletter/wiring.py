@@ -7,6 +7,7 @@ import platform
 import secrets
 from urllib.parse import urlsplit
 
+from newsletter.addresses import is_loopback, objection_to_base_url, read_smtp_url
 from newsletter.campaigns.catalogue import find_campaign
 from newsletter.campaigns.model import Campaign, Mailing
 from newsletter.campaigns.reader import read_campaign
@@ -30,7 +31,7 @@ from newsletter.providers.smtp.transport import SmtpTransport
 from newsletter.rendering.brand import read_brand
 from newsletter.rendering.email import render_email
 from newsletter.rendering.model import RenderedEmail
-from newsletter.settings import WORKSPACE_FILE, Settings, is_loopback, objection_to_base_url, read_smtp_url
+from newsletter.settings import WORKSPACE_FILE, Settings
 from newsletter.subscribers.tokens import Tokens
 from newsletter.subscribers.topics import read_topics
 from newsletter.suppression_lists.sync import Sync

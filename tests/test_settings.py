@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from newsletter.addresses import Security, SmtpServer, read_smtp_url
 from newsletter.errors import SettingsFaults
-from newsletter.settings import Security, SmtpServer, read_settings, read_smtp_url
+from newsletter.settings import read_settings
 
 
 @pytest.mark.parametrize(

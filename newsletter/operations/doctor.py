@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 from dns.resolver import Resolver
 from sqlalchemy.orm import Session
 
+from newsletter.addresses import Security, is_loopback, objection_to_base_url, read_smtp_url
 from newsletter.campaigns.catalogue import list_campaigns
 from newsletter.clock import SystemClock, in_clinic_time
 from newsletter.database.session import Database
@@ -22,7 +23,7 @@ from newsletter.providers.connections import http_connection
 from newsletter.providers.sendgrid.account import MAIL_SEND, KeyAnswer, ask_about_key
 from newsletter.providers.smtp.transport import SmtpTransport
 from newsletter.rendering.brand import read_brand
-from newsletter.settings import Security, Settings, is_loopback, objection_to_base_url, read_smtp_url
+from newsletter.settings import Settings
 from newsletter.subscribers.topics import read_topics
 from newsletter.suppression_lists.queries import get_standing
 from newsletter.wiring import make_tokens, suppression_key

@@ -23,6 +23,7 @@ from typing import Any
 from sqlalchemy import Engine, and_, event, exists, or_, select
 from sqlalchemy.orm import configure_mappers
 
+from newsletter.addresses import read_smtp_url
 from newsletter.clock import SystemClock
 from newsletter.database.session import Database, open_database
 from newsletter.delivery.model import BatchState, Limits, Rate, SendState
@@ -40,7 +41,6 @@ from newsletter.schedule.rules import Rules
 from newsletter.schedule.runner import Runner
 from newsletter.sendgrid_double.faults import Faults, read_fault
 from newsletter.sendgrid_double.server import Double, Options, listen, serve
-from newsletter.settings import read_smtp_url
 from newsletter.subscribers.tokens import Tokens
 from tests.factories import KEY, RULES
 from tests.sendgrid_double.running import KEY as SENDGRID_KEY

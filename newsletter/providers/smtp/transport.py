@@ -14,12 +14,12 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from newsletter.addresses import Security, SmtpServer
 from newsletter.clock import Clock
 from newsletter.providers.connections import ended_at, reason_of
 from newsletter.providers.contract import Outcome, OutgoingBatch, PersonalMail, PersonalReceipt, Receipt
 from newsletter.providers.smtp.answer import Reply, of_everybody, of_mail, of_recipient, read_reply, receipt_of
 from newsletter.providers.writing import write_mail
-from newsletter.settings import Security, SmtpServer
 
 TIMEOUT = 30.0
 """Seconds for a batch. A mail is begun in the first half of them, so that each has the other half for its answer."""

@@ -14,7 +14,7 @@ from typing import Any
 
 from aiosmtpd.smtp import SMTP, AuthResult, Envelope, LoginPassword, Session
 
-from newsletter.settings import Security, SmtpServer
+from newsletter.addresses import Security, SmtpServer
 
 USER, PASSWORD = "clinic@example.org", "p%ss /word"
 HANG_UP = "hang up"

@@ -11,12 +11,12 @@ from pathlib import Path
 
 import pytest
 
+from newsletter.addresses import Security, SmtpServer
 from newsletter.clock import SystemClock
 from newsletter.mail import Mailbox
 from newsletter.providers.contract import Outcome, OutgoingBatch, Receipt
 from newsletter.providers.mailbox import list_mails, read_mail
 from newsletter.providers.smtp.transport import SmtpTransport
-from newsletter.settings import Security, SmtpServer
 from tests.providers.batches import make_batch
 from tests.providers.smtp.certificates import Certificates, make_certificates
 from tests.providers.smtp.running import HANG_UP, PASSWORD, TAKE_AND_HANG_UP, RunningSmtp, running_smtp
