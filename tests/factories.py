@@ -186,6 +186,14 @@ def scheduled_edition(database: Database, cast: Cast, now: datetime = NOON, give
     return edition
 
 
+def edition_for(database: Database, people: int, now: datetime = NOON) -> str:
+    """An edition due right now, in a clinic with its staff and so many readers; gives its id."""
+    with database.write() as session:
+        cast = add_cast(session, now)
+        add_people(session, people)
+    return scheduled_edition(database, cast, now)
+
+
 def worker(database: Database, transport: Transport, clock: StillClock, name: str = "w1") -> Worker:
     """A worker with a clock of the test's own."""
     return Worker(name, database, transport, Tokens([KEY]), clock)

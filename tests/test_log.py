@@ -17,7 +17,7 @@ from newsletter.database.session import Database
 from newsletter.errors import Refused
 from newsletter.log import get_log, mask_addresses, start_logging
 from newsletter.schedule.jobs import run_until_idle
-from tests.factories import NOON, RULES, FakeTransport, StillClock, add_cast, add_people, scheduled_edition, worker
+from tests.factories import NOON, RULES, FakeTransport, StillClock, edition_for, worker
 
 
 @pytest.fixture
@@ -38,10 +38,7 @@ def read(stream: StringIO) -> list[dict[str, Any]]:
 
 
 def test_the_moments_of_a_send_are_told_with_ids_alone(database: Database, lines: StringIO) -> None:
-    with database.write() as session:
-        cast = add_cast(session)
-        add_people(session, 15)
-    edition = scheduled_edition(database, cast)
+    edition = edition_for(database, 15)
     run_until_idle(worker(database, FakeTransport(), StillClock()), RULES)
     told = read(lines)
     assert [line["subject"] for line in told if line["event"] == "send opened"] == [f"edition:{edition}"]

@@ -26,6 +26,7 @@ from tests.factories import (
     StillClock,
     add_cast,
     add_people,
+    edition_for,
     scheduled_edition,
     snapshot,
     worker,
@@ -40,10 +41,7 @@ def limited(database: Database, transport: FakeTransport, clock: StillClock, peo
 
 def scheduled(database: Database, people: int) -> str:
     """An edition for so many people, due now."""
-    with database.write() as session:
-        cast = add_cast(session)
-        add_people(session, people)
-    return scheduled_edition(database, cast)
+    return edition_for(database, people)
 
 
 @pytest.mark.parametrize(("a_day", "each_day"), [(4, [4, 4, 3]), (10, [10, 1]), (15, [11]), (1, [1] * 11)])

@@ -13,7 +13,7 @@ from newsletter.delivery.queries import find_trouble, get_progress, list_uncerta
 from newsletter.delivery.tables import Delivery
 from newsletter.providers.contract import Outcome, PersonalReceipt, Receipt
 from newsletter.schedule.jobs import run_until_idle
-from tests.factories import RULES, FakeTransport, StillClock, add_cast, add_people, scheduled_edition, worker
+from tests.factories import RULES, FakeTransport, StillClock, edition_for, worker
 
 LATER = PersonalReceipt(Outcome.TRY_AGAIN, "450 come back")
 TAKEN = PersonalReceipt(Outcome.ACCEPTED)
@@ -21,10 +21,7 @@ IN_DOUBT = PersonalReceipt(Outcome.UNCERTAIN, "cut after the dot")
 
 
 def _edition(database: Database, people: int) -> str:
-    with database.write() as session:
-        cast = add_cast(session)
-        add_people(session, people)
-    return scheduled_edition(database, cast)
+    return edition_for(database, people)
 
 
 def test_somebody_put_off_goes_after_some_minutes_and_the_rest_at_once(database: Database) -> None:

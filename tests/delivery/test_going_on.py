@@ -14,15 +14,12 @@ from newsletter.delivery.queries import get_progress
 from newsletter.delivery.worker import Step, send_next_batch
 from newsletter.providers.contract import Outcome, OutgoingBatch, Receipt
 from newsletter.schedule import jobs
-from tests.factories import RULES, FakeTransport, StillClock, add_cast, add_people, find_cast, scheduled_edition, worker
+from tests.factories import RULES, FakeTransport, StillClock, edition_for, find_cast, worker
 
 
 def begun(database: Database, transport: FakeTransport, clock: StillClock) -> str:
     """An edition to three people, each a batch, of which the first has gone."""
-    with database.write() as session:
-        cast = add_cast(session)
-        add_people(session, 3)
-    edition = scheduled_edition(database, cast)
+    edition = edition_for(database, 3)
     jobs.reconcile(worker(database, transport, clock), RULES)
     assert send_next_batch(worker(database, transport, clock)) is Step.SENT
     return edition

@@ -18,7 +18,7 @@ from newsletter.subscribers.actions import suppress, unsubscribe
 from newsletter.subscribers.model import SubscriberState, SuppressionReason
 from newsletter.subscribers.queries import get_subscriber
 from newsletter.subscribers.tables import Subscriber
-from tests.factories import KEY, NOON, RULES, FakeTransport, StillClock, add_cast, add_people, scheduled_edition, worker
+from tests.factories import KEY, NOON, RULES, FakeTransport, StillClock, edition_for, worker
 
 WHO = "reader2@example.org"
 
@@ -39,10 +39,7 @@ def _pause(session: Session) -> None:
 
 def claimed(database: Database) -> Claim:
     """A batch of three people, claimed."""
-    with database.write() as session:
-        cast = add_cast(session)
-        add_people(session, 3)
-    scheduled_edition(database, cast)
+    edition_for(database, 3)
     jobs.reconcile(worker(database, FakeTransport(), StillClock()), RULES)
     with database.write() as session:
         claim = batches.claim(session, worker="w", transport="fake", actor=SCHEDULER, now=NOON)

@@ -17,15 +17,12 @@ from newsletter.editions.model import EditionState
 from newsletter.editions.tables import Edition
 from newsletter.providers.contract import Outcome, PersonalReceipt, Receipt
 from newsletter.schedule import jobs
-from tests.factories import RULES, FakeTransport, StillClock, add_cast, add_people, scheduled_edition, worker
+from tests.factories import RULES, FakeTransport, StillClock, edition_for, worker
 
 
 def sent(database: Database, *answers: Receipt) -> None:
     """An edition that went to seven people in three batches."""
-    with database.write() as session:
-        cast = add_cast(session)
-        add_people(session, 7)
-    scheduled_edition(database, cast)
+    edition_for(database, 7)
     transport = FakeTransport(batch_limit=3, answers=list(answers))
     jobs.run_until_idle(worker(database, transport, StillClock()), RULES)
 

@@ -23,17 +23,7 @@ from newsletter.providers.contract import Outcome, OutgoingBatch, Receipt, Trans
 from newsletter.providers.sendgrid.transport import SendGridTransport
 from newsletter.schedule import jobs
 from newsletter.subscribers.tokens import Tokens
-from tests.factories import (
-    KEY,
-    RULES,
-    FakeTransport,
-    StillClock,
-    add_cast,
-    add_people,
-    find_cast,
-    scheduled_edition,
-    worker,
-)
+from tests.factories import KEY, RULES, FakeTransport, StillClock, edition_for, find_cast, worker
 from tests.sendgrid_double.running import RunningDouble, running_double
 
 
@@ -46,10 +36,7 @@ def double(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningDouble]:
 def begun(database: Database, transport: Transport, people: int) -> tuple[str, StillClock]:
     """An edition whose send is planned and runs, at the time it is, and the clock."""
     clock = StillClock(SystemClock().now())
-    with database.write() as session:
-        cast = add_cast(session, clock.now())
-        add_people(session, people)
-    edition = scheduled_edition(database, cast, clock.now())
+    edition = edition_for(database, people, clock.now())
     jobs.reconcile(worker(database, transport, clock), RULES)
     return edition, clock
 

@@ -22,7 +22,7 @@ from newsletter.delivery.worker import Step, Worker, send_next_batch
 from newsletter.providers.contract import Outcome, Receipt
 from newsletter.schedule import jobs
 from newsletter.subscribers.tokens import Tokens
-from tests.factories import KEY, NOON, RULES, FakeTransport, StillClock, add_cast, add_people, scheduled_edition, worker
+from tests.factories import KEY, NOON, RULES, FakeTransport, StillClock, edition_for, worker
 
 FIVE_A_SECOND = Rate(5, burst=3)
 
@@ -95,10 +95,7 @@ def test_workers_at_once_get_slots_of_their_own(database: Database) -> None:
 
 def begun(database: Database, transport: FakeTransport, clock: StillClock, people: int) -> str:
     """An edition whose send is planned and runs."""
-    with database.write() as session:
-        cast = add_cast(session, clock.now())
-        add_people(session, people)
-    edition = scheduled_edition(database, cast, clock.now())
+    edition = edition_for(database, people, clock.now())
     jobs.reconcile(worker(database, transport, clock), RULES)
     return edition
 

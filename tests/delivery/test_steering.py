@@ -18,18 +18,7 @@ from newsletter.errors import Refused
 from newsletter.providers.contract import Outcome, Receipt
 from newsletter.schedule import jobs
 from newsletter.staff.model import StaffActor
-from tests.factories import (
-    NOON,
-    RULES,
-    FakeTransport,
-    StillClock,
-    add_cast,
-    add_people,
-    find_cast,
-    first_uncertain,
-    scheduled_edition,
-    worker,
-)
+from tests.factories import NOON, RULES, FakeTransport, StillClock, edition_for, find_cast, first_uncertain, worker
 
 Act = Callable[[Session, str, StaffActor], object]
 
@@ -97,10 +86,7 @@ def test_what_is_done_leaves_one_line_and_what_is_refused_none(
 def running_send(database: Database) -> str:
     """A send with two people in an uncertain batch and four who wait."""
     transport = FakeTransport(batch_limit=2, answers=[Receipt(Outcome.UNCERTAIN, "cut")])
-    with database.write() as session:
-        cast = add_cast(session)
-        add_people(session, 6)
-    edition = scheduled_edition(database, cast)
+    edition = edition_for(database, 6)
     boss = worker(database, transport, StillClock())
     jobs.reconcile(boss, RULES)
     send_next_batch(boss)

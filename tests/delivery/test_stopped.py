@@ -15,26 +15,12 @@ from newsletter.schedule import jobs
 from newsletter.subscribers.actions import unsubscribe
 from newsletter.subscribers.model import LeftOut
 from newsletter.subscribers.queries import get_subscriber
-from tests.factories import (
-    NOON,
-    RULES,
-    FakeTransport,
-    StillClock,
-    add_cast,
-    add_people,
-    find_cast,
-    first_uncertain,
-    scheduled_edition,
-    worker,
-)
+from tests.factories import NOON, RULES, FakeTransport, StillClock, edition_for, find_cast, first_uncertain, worker
 
 
 def flying(database: Database) -> tuple[str, Flight]:
     """An edition whose one batch of three people is in flight."""
-    with database.write() as session:
-        cast = add_cast(session)
-        add_people(session, 3)
-    edition = scheduled_edition(database, cast)
+    edition = edition_for(database, 3)
     jobs.reconcile(worker(database, FakeTransport(), StillClock()), RULES)
     return edition, fly(database)
 

@@ -8,7 +8,17 @@ from newsletter.delivery.model import SendState
 from newsletter.delivery.queries import get_progress
 from newsletter.providers.contract import Outcome, Receipt
 from newsletter.schedule import jobs
-from tests.factories import RULES, FakeTransport, StillClock, add_cast, add_people, scheduled_edition, snapshot, worker
+from tests.factories import (
+    RULES,
+    FakeTransport,
+    StillClock,
+    add_cast,
+    add_people,
+    edition_for,
+    scheduled_edition,
+    snapshot,
+    worker,
+)
 
 
 def test_an_edition_that_cannot_be_planned_keeps_no_other_from_going(database: Database) -> None:
@@ -28,10 +38,7 @@ def test_an_edition_that_cannot_be_planned_keeps_no_other_from_going(database: D
 
 def test_control_characters_in_an_answer_are_not_stored(database: Database) -> None:
     transport = FakeTransport(answers=[Receipt(Outcome.REJECTED, "no\x00 \x1b[31mgood\ud800")])
-    with database.write() as session:
-        cast = add_cast(session)
-        add_people(session, 1)
-    edition = scheduled_edition(database, cast)
+    edition = edition_for(database, 1)
     jobs.run_until_idle(worker(database, transport, StillClock()), RULES)
     with database.read() as session:
         assert get_progress(session, edition).note == "a batch was rejected: no   [31mgood "

@@ -39,6 +39,7 @@ from tests.factories import (
     add_many,
     add_people,
     approved_edition,
+    edition_for,
     find_cast,
     first_uncertain,
     scheduled_edition,
@@ -50,10 +51,7 @@ from tests.factories import (
 def planned(database: Database, people: int, transport: FakeTransport) -> tuple[str, StillClock]:
     """An edition whose send is planned and runs, and the clock."""
     clock = StillClock()
-    with database.write() as session:
-        cast = add_cast(session)
-        add_people(session, people)
-    edition = scheduled_edition(database, cast)
+    edition = edition_for(database, people)
     jobs.reconcile(worker(database, transport, clock), RULES)
     return edition, clock
 
@@ -235,10 +233,7 @@ def test_changed_bytes_are_never_sent(database: Database) -> None:
 
 def test_changed_bytes_are_held_before_a_send_begins(database: Database) -> None:
     clock = StillClock()
-    with database.write() as session:
-        cast = add_cast(session)
-        add_people(session, 1)
-    edition = scheduled_edition(database, cast)
+    edition = edition_for(database, 1)
     with database.write() as session:
         session.execute(update(Edition).values(subject="Another"))
     run_until_idle(worker(database, FakeTransport(), clock), RULES)

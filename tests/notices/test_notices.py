@@ -31,6 +31,7 @@ from tests.factories import (
     StillClock,
     add_cast,
     add_people,
+    edition_for,
     find_cast,
     scheduled_edition,
     worker,
@@ -47,10 +48,7 @@ def desk_of(database: Database, workspace: Path, clock: StillClock, transport: F
 
 def send_with(database: Database, transport: FakeTransport, clock: StillClock, people: int = 3) -> str:
     """An edition that is sent as far as it goes by itself."""
-    with database.write() as session:
-        cast = add_cast(session)
-        add_people(session, people)
-    edition = scheduled_edition(database, cast)
+    edition = edition_for(database, people)
     jobs.run_until_idle(worker(database, transport, clock), RULES)
     return edition
 

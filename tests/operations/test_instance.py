@@ -17,26 +17,13 @@ from newsletter.operations.move import move
 from newsletter.schedule.jobs import run_until_idle
 from newsletter.settings import read_settings
 from newsletter.wiring import make_worker
-from tests.factories import (
-    NOON,
-    RULES,
-    FakeTransport,
-    StillClock,
-    add_cast,
-    add_people,
-    find_cast,
-    scheduled_edition,
-    worker,
-)
+from tests.factories import NOON, RULES, FakeTransport, StillClock, edition_for, find_cast, worker
 from tests.operations.test_restore import begin_a_send, rows_of
 
 
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 def test_a_copied_file_is_locked_and_the_real_one_goes_on(database: Database, tmp_path: Path) -> None:
-    with database.write() as session:
-        cast = add_cast(session)
-        add_people(session, 3)
-    scheduled_edition(database, cast)
+    edition_for(database, 3)
     real, clone, clock = FakeTransport(), FakeTransport(), StillClock()
     run_until_idle(worker(database, FakeTransport(name="another"), StillClock(NOON.replace(hour=9))), RULES)
     copied = tmp_path / "elsewhere.sqlite3"

@@ -37,8 +37,8 @@ from tests.factories import (
     StillClock,
     add_cast,
     add_people,
+    edition_for,
     find_cast,
-    scheduled_edition,
     worker,
 )
 
@@ -60,10 +60,7 @@ def _alike(value: object) -> object:
 
 def begin_a_send(database: Database, people: int = 30) -> tuple[str, FakeTransport, StillClock]:
     """A send of which nothing has gone yet, in batches of ten."""
-    with database.write() as session:
-        cast = add_cast(session)
-        add_people(session, people)
-    edition = scheduled_edition(database, cast)
+    edition = edition_for(database, people)
     transport, clock = FakeTransport(), StillClock()
     sender = worker(database, transport, clock)
     open_due(sender, RULES)
@@ -154,10 +151,7 @@ def test_of_a_send_under_way_nothing_goes_out_by_itself_after_a_restore(
 def test_a_send_that_was_being_planned_is_uncertain_as_a_whole(
     database: Database, other: Database, tmp_path: Path
 ) -> None:
-    with database.write() as session:
-        cast = add_cast(session)
-        add_people(session, 25)
-    edition = scheduled_edition(database, cast)
+    edition = edition_for(database, 25)
     open_due(worker(database, FakeTransport(), StillClock()), RULES)
     file = tmp_path / "planning.jsonl.gz"
     write_backup(database, file, NOON)
@@ -172,10 +166,7 @@ def test_a_send_that_was_being_planned_is_uncertain_as_a_whole(
 def test_what_was_scheduled_is_held_since_it_may_have_gone_out(
     database: Database, other: Database, tmp_path: Path
 ) -> None:
-    with database.write() as session:
-        cast = add_cast(session)
-        add_people(session, 3)
-    edition = scheduled_edition(database, cast)
+    edition = edition_for(database, 3)
     file = tmp_path / "scheduled.jsonl.gz"
     write_backup(database, file, NOON)
     restore(other, file, zone=LONDON, now=NOON)

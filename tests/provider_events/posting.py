@@ -23,17 +23,7 @@ from newsletter.providers.contract import Outcome, Receipt
 from newsletter.schedule import jobs
 from newsletter.schedule.event_jobs import apply_waiting
 from newsletter.subscribers.tables import Subscriber, Suppression
-from tests.factories import (
-    EVENT_RULES,
-    NOON,
-    RULES,
-    FakeTransport,
-    StillClock,
-    add_cast,
-    add_people,
-    scheduled_edition,
-    worker,
-)
+from tests.factories import EVENT_RULES, NOON, RULES, FakeTransport, StillClock, edition_for, worker
 
 PEOPLE = 7
 EDITION = "2026-11-opening-1"
@@ -67,10 +57,7 @@ def begin_send(database: Database) -> list[Mail]:
     """Three batches of three, three and one: accepted, uncertain, in flight; gives everybody's mail."""
     transport, clock = FakeTransport(batch_limit=3), StillClock()
     transport.answers = [Receipt(Outcome.ACCEPTED), Receipt(Outcome.UNCERTAIN, "no answer")]
-    with database.write() as session:
-        cast = add_cast(session)
-        add_people(session, PEOPLE)
-    scheduled_edition(database, cast)
+    edition_for(database, PEOPLE)
     sender = worker(database, transport, clock)
     jobs.reconcile(sender, RULES)
     send_next_batch(sender)

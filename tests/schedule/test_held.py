@@ -14,7 +14,7 @@ from newsletter.editions import actions
 from newsletter.editions.model import EditionState
 from newsletter.editions.queries import get_edition
 from newsletter.schedule import jobs
-from tests.factories import RULES, FakeTransport, StillClock, add_cast, add_people, find_cast, scheduled_edition, worker
+from tests.factories import RULES, FakeTransport, StillClock, edition_for, find_cast, worker
 
 NOW_AT = "https://new.example.org"
 
@@ -55,10 +55,7 @@ def test_a_start_that_is_too_late_is_held_and_one_just_in_time_is_not(database: 
 
 
 def _due(database: Database) -> str:
-    with database.write() as session:
-        cast = add_cast(session)
-        add_people(session, 3)
-    return scheduled_edition(database, cast)
+    return edition_for(database, 3)
 
 
 def _assert_held(database: Database, transport: FakeTransport, edition: str, reason: str) -> None:

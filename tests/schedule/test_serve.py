@@ -20,7 +20,7 @@ from newsletter.delivery.model import BatchState
 from newsletter.delivery.queries import get_progress, list_sends
 from newsletter.delivery.tables import Batch
 from newsletter.editions.queries import list_editions
-from tests.factories import add_cast, add_people, scheduled_edition
+from tests.factories import edition_for
 from tests.node import ROOT
 from tests.sendgrid_double.running import running_double
 
@@ -48,10 +48,7 @@ def test_asked_to_end_it_records_the_batch_in_flight_first(
     database: Database, database_url: str, workspace: Path, tmp_path: Path, kind: signal.Signals
 ) -> None:
     now = SystemClock().now()
-    with database.write() as session:
-        cast = add_cast(session, now)
-        add_people(session, 3)
-    edition = scheduled_edition(database, cast, now)
+    edition = edition_for(database, 3, now)
     with (
         running_double(tmp_path, faults=("slow-after:2",)) as double,
         serving(
@@ -62,13 +59,13 @@ def test_asked_to_end_it_records_the_batch_in_flight_first(
             NEWSLETTER_SENDGRID_HOST=double.host,
         ) as process,
     ):
-        until = time.monotonic() + 30
+        until = time.monotonic() + 120
         while not _is_in_flight(database):
             assert process.poll() is None, process.communicate()[0]
             assert time.monotonic() < until, _told(database)
             time.sleep(0.05)
         process.send_signal(kind)
-        output, _ = process.communicate(timeout=30)
+        output, _ = process.communicate(timeout=60)
         assert process.returncode == 0, output
     with database.read() as session:
         progress = get_progress(session, edition)
@@ -95,10 +92,7 @@ def test_once_tells_of_each_send_that_did_not_go_and_why(
     database: Database, database_url: str, workspace: Path, tmp_path: Path
 ) -> None:
     now = SystemClock().now()
-    with database.write() as session:
-        cast = add_cast(session, now)
-        add_people(session, 3)
-    edition = scheduled_edition(database, cast, now)
+    edition = edition_for(database, 3, now)
     settings = {"BASE_URL": "https://news.example.org", "DATABASE_URL": database_url, "TRANSPORT": "sendgrid"}
     with running_double(tmp_path) as double:
         settings |= {"SENDGRID_API_KEY": "SG.wrong", "SENDGRID_HOST": double.host}

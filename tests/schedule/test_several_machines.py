@@ -31,7 +31,7 @@ from newsletter.migrations.steps import upgrade
 from newsletter.sendgrid_double.record import read_record
 from tests.chaos.lives import is_under_way
 from tests.database_fixtures import PostgresServer, running_postgres
-from tests.factories import RULES, Cast, add_cast, add_many, add_people, scheduled_edition
+from tests.factories import RULES, Cast, add_cast, add_many, edition_for, scheduled_edition
 from tests.node import ROOT
 from tests.schedule.machine import SOON, Machine, Role, boot
 from tests.sendgrid_double.running import running_double
@@ -236,10 +236,7 @@ def test_a_worker_that_is_told_to_end_records_the_batch_in_flight_first(
     database: Database, database_url: str, workspace: Path, tmp_path: Path
 ) -> None:
     now = SystemClock().now()
-    with database.write() as session:
-        cast = add_cast(session, now)
-        add_people(session, 3)
-    edition = scheduled_edition(database, cast, now)
+    edition = edition_for(database, 3, now)
     with running_double(tmp_path, faults=("slow-after:2",)) as double:
         settings = {
             "BASE_URL": "https://news.example.org",

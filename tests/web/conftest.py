@@ -17,7 +17,7 @@ from newsletter.settings import read_settings
 from newsletter.site import Site
 from newsletter.subscribers.tokens import Bearer, Purpose, Tokens
 from newsletter.web import create_app
-from tests.factories import KEY, RULES, StillClock, add_cast, add_people, scheduled_edition, worker
+from tests.factories import KEY, RULES, StillClock, edition_for, worker
 from tests.node import ROOT
 
 Client = Callable[..., TestClient]
@@ -39,10 +39,7 @@ class Running:
 def running(tmp_path: Path, database: Database) -> Running:
     settings = read_settings(ROOT, {}).model_copy(update={"workspace": tmp_path})
     clock = StillClock()
-    with database.write() as session:
-        cast = add_cast(session)
-        add_people(session, 3)
-    edition = scheduled_edition(database, cast)
+    edition = edition_for(database, 3)
     run_until_idle(worker(database, MailboxTransport(settings.mailbox), clock), RULES)
     return Running(Site(settings, database, Tokens([KEY]), clock, read_brand(ROOT)), edition)
 
