@@ -49,8 +49,12 @@ kofi@example.org,en,chronic-pain,no
 lena@example.org,en,chronic-pain,no
 """
 PENDING, LEFT, SUPPRESSED = "julia@example.org", "kofi@example.org", "lena@example.org"
+BOUNCED = "ivo@example.org"
+"""Of this reader the double says that there is no such mailbox."""
 PATIENCE = 60
 """Seconds until the demo says that something is wrong; a send to a few readers takes one or two."""
+HEARD_WITHIN = 10
+"""Seconds for the events of the last mails; those of a demo that was ended on the way never come."""
 
 
 def register(app: typer.Typer) -> None:
@@ -72,9 +76,10 @@ def demo(
     # Whatever asks it to end, and however it was started, what it has started ends with it.
     for kind in (signal.SIGINT, signal.SIGTERM):
         signal.signal(kind, signal.default_int_handler)
-    shell = _Shell(FOLDER.absolute(), port, free_port())
+    # With --once nobody reads the pages, and whatever runs on the port may stay.
+    shell = _Shell(FOLDER.absolute(), port, free_port() if once else port, free_port())
     _set_up(shell)
-    double = shell.start("sendgrid-double", "--port", str(shell.double_port), "--record", str(shell.record))
+    double = shell.start_double()
     try:
         _bring_to_its_send(shell)
         _send_and_show(shell, once, port)
@@ -85,9 +90,10 @@ def demo(
 
 
 def _send_and_show(shell: _Shell, once: bool, port: int) -> None:
-    serving = shell.start("scheduler" if once else "serve", *([] if once else ["--port", str(port)]))
+    serving = shell.start("serve", "--port", str(shell.web_port))
     try:
         _wait_until_sent(shell, serving)
+        _wait_until_heard(shell)
         shell.run("status", EDITION, "--people")
         requests = [line for line in shell.record.read_text().splitlines() if '"accepted":true' in line]
         say(f"\nThe double of SendGrid has accepted {len(requests)} requests for this workspace, in all its demos.")
@@ -155,12 +161,22 @@ def _wait_until_sent(shell: _Shell, serving: subprocess.Popen[bytes]) -> None:
     raise Refused(f"{EDITION} has not gone out. See where it stands: cd {FOLDER} && newsletter status")
 
 
-class _Shell:
-    """Types commands in the demo's workspace, as a person would."""
+def _wait_until_heard(shell: _Shell) -> None:
+    """Wait until the double has told of every mail what became of it."""
+    for _ in range(HEARD_WITHIN * 2):
+        (edition,) = shell.ask("status", EDITION)
+        if not edition["events"]["not_heard_of"]:
+            return
+        time.sleep(0.5)
 
-    def __init__(self, workspace: Path, port: int, double_port: int) -> None:
+
+class _Shell:
+    """Types commands in the demo's workspace, as a person would; links begin with `port`, the web is at `web_port`."""
+
+    def __init__(self, workspace: Path, port: int, web_port: int, double_port: int) -> None:
         self.workspace = workspace
-        self.double_port = double_port
+        self.web_port = web_port
+        self._double_port = double_port
         self.record = workspace / "var" / "requests.jsonl"
         self._environment = {
             **{name: value for name, value in os.environ.items() if not name.startswith("NEWSLETTER_")},
@@ -188,6 +204,18 @@ class _Shell:
             sys.stderr.buffer.write(done.stderr)
             raise SystemExit(done.returncode)
         return json.loads(done.stdout)
+
+    def start_double(self) -> subprocess.Popen[bytes]:
+        """Start a double of SendGrid that tells what became of mails, and whose signature the web knows."""
+        from newsletter.sendgrid_double.events import open_key, public_key
+
+        key = self.workspace / "var" / "double.pem"
+        self._environment["NEWSLETTER_SENDGRID_WEBHOOK_PUBLIC_KEY"] = public_key(open_key(key))
+        return self.start(
+            *("sendgrid-double", "--port", str(self._double_port), "--record", str(self.record)),
+            *("--events", f"http://127.0.0.1:{self.web_port}/webhooks/sendgrid/events", "--events-key", str(key)),
+            *("--fate", f"{BOUNCED}=bounce"),
+        )
 
     def start(self, *words: str) -> subprocess.Popen[bytes]:
         """Show a command and leave it running."""

@@ -8,7 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from newsletter.cli.demo import FOLDER, LEFT, PENDING, REVIEWER, SUPPRESSED
+from newsletter.cli.demo import BOUNCED, FOLDER, LEFT, PENDING, REVIEWER, SUPPRESSED
 from newsletter.providers.mailbox import list_mails
 from newsletter.sendgrid_double.record import read_record
 from tests.node import ROOT
@@ -37,6 +37,8 @@ def test_the_month_reaches_those_who_asked_for_it_once(tmp_path: Path) -> None:
     assert sorted(recipients) == sorted(RECEIVING)
     for address, reason in ((PENDING, "not confirmed"), (LEFT, "left"), (SUPPRESSED, "suppressed")):
         assert any(address in line and f"({reason})" in line for line in told.splitlines())
+    assert "  Of these: 6 delivered, 1 bounced, 0 not heard of yet." in told
+    assert any(BOUNCED in line and "bounced (550 5.1.1 no such mailbox)" in line for line in told.splitlines())
     accepted = [entry for entry in read_record(record) if entry.accepted]
     # One request for those who read HTML, one for those who read text.
     assert sorted(len(entry.people) for entry in accepted) == [1, 6]
@@ -66,7 +68,7 @@ def interrupt_demo(folder: Path, step: str) -> None:
 
 
 def test_a_demo_that_was_interrupted_goes_on_from_where_it_was(tmp_path: Path) -> None:
-    for step in (f"staff add {REVIEWER}", f"subscribers unsubscribe {LEFT}", "approve", "schedule ", "scheduler"):
+    for step in (f"staff add {REVIEWER}", f"subscribers unsubscribe {LEFT}", "approve", "schedule ", "serve"):
         interrupt_demo(tmp_path, step)
     run_demo(tmp_path)
     recipients = [mail.recipient for mail in list_mails(tmp_path / FOLDER / "var" / "mailbox")]
