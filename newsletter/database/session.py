@@ -11,6 +11,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine, create_engine, event, make_url
 from sqlalchemy.exc import ArgumentError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.orm import Session
 
 from newsletter.errors import NewsletterError, Refused
@@ -69,13 +70,14 @@ class Database:
     @contextmanager
     def write(self) -> Iterator[Session]:
         """A transaction that commits at the end, or leaves nothing behind when something is raised."""
-        with Session(self.engine, expire_on_commit=False) as session, session.begin():
+        with _explained_waiting(), Session(self.engine, expire_on_commit=False) as session, session.begin():
             yield session
 
     @contextmanager
     def read(self) -> Iterator[Session]:
         """A transaction for reading; nothing that is written in it stays."""
-        with Session(self.engine.execution_options(read=True), expire_on_commit=False, autoflush=False) as session:
+        engine = self.engine.execution_options(read=True)
+        with _explained_waiting(), Session(engine, expire_on_commit=False, autoflush=False) as session:
             # Closing rolls back; rows that were read stay usable.
             yield session
 
@@ -84,12 +86,22 @@ class Database:
         """As `read`, and all that is read in it is as it was at one instant."""
         kind = {} if self.is_sqlite else {"isolation_level": "REPEATABLE READ"}
         engine = self.engine.execution_options(read=True, **kind)
-        with Session(engine, expire_on_commit=False, autoflush=False) as session:
+        with _explained_waiting(), Session(engine, expire_on_commit=False, autoflush=False) as session:
             yield session
 
     def close(self) -> None:
         """Give back all connections."""
         self.engine.dispose()
+
+
+@contextmanager
+def _explained_waiting() -> Iterator[None]:
+    try:
+        yield
+    except PoolTimeout:
+        raise DatabaseBusy(
+            "All connections to the database are in use for too long. Try again when there is less to do."
+        ) from None
 
 
 def open_database(url: str) -> Database:

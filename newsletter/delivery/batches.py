@@ -11,9 +11,12 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 from sqlalchemy import (
+    Text,
     and_,
     case,
+    cast,
     exists,
+    func,
     literal,
     or_,
     select,
@@ -24,6 +27,7 @@ from sqlalchemy.orm import Session
 from newsletter.database.audit import Actor, without_addresses
 from newsletter.delivery import pacing, plan, statements
 from newsletter.delivery.daily import keep_to_the_day
+from newsletter.delivery.evidence import hand_over_all_of
 from newsletter.delivery.model import (
     AttemptState,
     BatchState,
@@ -184,11 +188,13 @@ def _drop_who_may_not(session: Session, claim: Claim) -> frozenset[int]:
         .order_by(Attempt.started_at.desc())
         .limit(1)
     )
-    state = DeliveryState.UNCERTAIN if in_doubt else DeliveryState.LEFT_OUT
+    # Who is planned and bears an attempt was uncertain because of it, perhaps in another batch.
+    attempt = func.coalesce(Delivery.attempt, in_doubt)
+    state = case((attempt.is_(None), DeliveryState.LEFT_OUT.value), else_=DeliveryState.UNCERTAIN.value)
     dropped = session.scalars(
         update(Delivery)
         .where(in_batch(claim.edition, claim.batch), Delivery.state == DeliveryState.PLANNED, may_not)
-        .values(state=state, reason=reason, attempt=in_doubt)
+        .values(state=cast(state, Text), reason=reason, attempt=attempt)
         .returning(Delivery.subscriber)
         .execution_options(synchronize_session=False)
     ).all()
@@ -233,16 +239,19 @@ def record_answer(
     # The first fence is of the first claim: before it nothing of this batch went.
     if answer["to"] is AttemptState.ACCEPTED and not idempotent and not (newest and flight.claim.fence == 1):
         tell_if_accepted_twice(session, edition, number, flight.attempt, actor=actor, now=now)
-    # Accepted beats what was thought of the batch before, unless a newer attempt is on its way: that is told apart.
+    # Accepted beats what was thought of the batch before; a newer attempt that is on its way settles it, without those
+    # who have the mail from this one.
     accepted_late = outcome.batch is BatchState.ACCEPTED and batch.state in _NOT_KNOWN_AS_SENT
+    if not newest and outcome.batch is BatchState.ACCEPTED and not receipt.people:
+        hand_over_all_of(session, session.get_one(Attempt, flight.attempt))
+    elif accepted_late or (newest and not _accept_whole(session, flight, receipt)):
+        _settle_people(session, flight, receipt, outcome, batch.deferrals, now)
+        _settle_batch(session, edition, number, outcome)
     if not (newest or accepted_late):
         audit_batch(
             session, actor, now, "late answer", edition, number, attempt=flight.attempt, outcome=receipt.outcome.value
         )
         return True
-    if not (newest and _accept_whole(session, flight, receipt)):
-        _settle_people(session, flight, receipt, outcome, batch.deferrals, now)
-        _settle_batch(session, edition, number, outcome)
     _settle_send(session, edition, receipt, outcome, actor, now, brake)
     audit_batch(
         session,
@@ -446,8 +455,9 @@ def mark_stale(
             else:
                 planned = and_(in_batch(edition, number), Delivery.state == DeliveryState.PLANNED)
                 set_people(session, planned, DeliveryState.UNCERTAIN, attempt, "no answer came")
-                set_batch(session, edition, number, BatchState.IN_FLIGHT, BatchState.UNCERTAIN)
-                count_anew(session, edition, number)
+                # An older try may have been proved meanwhile, and nobody be left who is in doubt.
+                to = settled_state(count_anew(session, edition, number))
+                set_batch(session, edition, number, BatchState.IN_FLIGHT, to)
         audit_batch(session, actor, now, "batch uncertain", edition, number, attempt=attempt)
     return marked
 

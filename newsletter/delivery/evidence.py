@@ -10,18 +10,27 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import BindParameter, and_, bindparam, case, func, null, or_, select, update
+from sqlalchemy import BindParameter, ColumnElement, and_, bindparam, case, exists, func, null, or_, select, update
 from sqlalchemy.orm import Session
 
 from newsletter.database.audit import Actor
 from newsletter.database.base import Instant
 from newsletter.delivery import statements
 from newsletter.delivery.model import EVENT_ORDER, AttemptState, BatchState, DeliveryState
-from newsletter.delivery.moves import audit_batch, close_stopped, count_anew, settled_state, tell_if_accepted_twice
+from newsletter.delivery.moves import (
+    WAITING,
+    audit_batch,
+    close_stopped,
+    count_anew,
+    set_batch,
+    settled_state,
+    tell_if_accepted_twice,
+)
 from newsletter.delivery.statements import in_batch, is_batch
 from newsletter.delivery.tables import Attempt, Batch, Delivery
 
 _NOT_HANDED_OVER = (DeliveryState.PLANNED, DeliveryState.UNCERTAIN, DeliveryState.LEFT_OUT, DeliveryState.REFUSED)
+_NOT_ENDED = (*WAITING, BatchState.IN_FLIGHT, BatchState.UNCERTAIN)
 _BY_EVENT = "an event of the provider shows that it was accepted"
 _HAPPENED_AT: BindParameter[datetime] = bindparam("happened_at", type_=Instant)
 
@@ -60,29 +69,40 @@ def accept_attempt(session: Session, attempt: str, *, reference: str, actor: Act
     if row is None or row.state is AttemptState.ACCEPTED:
         return False
     edition, number = row.edition, row.batch
-    batch = session.execute(statements.LOCK_BATCH, {"in_edition": edition, "in_batch": number}).one()
+    session.execute(statements.LOCK_BATCH, {"in_edition": edition, "in_batch": number})
     if not _prove(session, attempt, reference, now):
         return False
-    newest = batch.attempt == attempt
-    in_it = and_(Delivery.attempt == attempt, Delivery.state.in_(_NOT_HANDED_OVER))
-    if newest:
-        # Of those who are in the newest attempt of a batch nothing is written until it is answered.
-        waiting = Delivery.state == DeliveryState.PLANNED
-        if batch.state is not BatchState.IN_FLIGHT:
-            waiting = and_(waiting, Delivery.attempt.is_(None))
-        in_it = or_(in_it, waiting)
-    session.execute(
-        update(Delivery)
-        .where(in_batch(edition, number), in_it)
-        .values(state=DeliveryState.HANDED_OVER, attempt=attempt, reason=null())
-        .execution_options(synchronize_session=False)
-    )
-    _settle(session, edition, number, batch.state, its_answer_came=newest)
-    close_stopped(session, edition)
+    hand_over_all_of(session, row)
     session.execute(statements.FORGET_FAILURES, {"in_edition": edition})
     audit_batch(session, actor, now, "attempt proved accepted", edition, number, attempt=attempt)
     tell_if_accepted_twice(session, edition, number, attempt, actor=actor, now=now)
     return True
+
+
+def hand_over_all_of(session: Session, attempt: Attempt) -> None:
+    """Whoever was in an attempt that was accepted has been handed over, wherever they are by now; batches follow.
+
+    Whoever is planned in a batch was in each attempt of it, since nobody comes into a batch that was tried. Its request
+    may be in the making for another attempt: who builds it loses the claim, and it is built anew without them.
+    """
+    edition, number = attempt.edition, attempt.batch
+    since = select(Attempt.id).where(
+        Attempt.edition == edition, Attempt.batch == number, Attempt.fence >= attempt.fence
+    )
+    in_doubt_since = and_(Delivery.state == DeliveryState.UNCERTAIN, Delivery.attempt.in_(since))
+    settled_by_it = and_(Delivery.attempt == attempt.id, Delivery.state.in_(_NOT_HANDED_OVER))
+    planned = Delivery.state == DeliveryState.PLANNED
+    _hand_over(session, attempt, number, or_(planned, in_doubt_since, settled_by_it))
+    # Those who were cut off have batches of their own, which were made later and have had an attempt from the start.
+    cut_off = session.execute(
+        select(Batch.number, Batch.attempt)
+        .where(Batch.edition == edition, Batch.number > number, Batch.attempt.is_not(None), Batch.state.in_(_NOT_ENDED))
+        .order_by(Batch.number)
+    ).all()
+    for other, newest in cut_off:
+        untried = and_(planned, Delivery.attempt.is_(None))
+        _hand_over(session, attempt, other, or_(settled_by_it, untried) if newest == attempt.id else settled_by_it)
+    close_stopped(session, edition)
 
 
 def accept_people(session: Session, edition: int, people: Mapping[int, str], *, actor: Actor, now: datetime) -> int:
@@ -149,6 +169,21 @@ def _prove(session: Session, attempt: str, reference: str, now: datetime) -> boo
     return found is not None
 
 
+def _hand_over(session: Session, attempt: Attempt, number: int, who: ColumnElement[bool]) -> None:
+    edition = attempt.edition
+    this = in_batch(edition, number)
+    if number != attempt.batch and not session.scalar(select(exists().where(this, who))):
+        return
+    batch = session.execute(statements.LOCK_BATCH, {"in_edition": edition, "in_batch": number}).one()
+    session.execute(
+        update(Delivery)
+        .where(this, who)
+        .values(state=DeliveryState.HANDED_OVER, attempt=attempt.id, reason=null())
+        .execution_options(synchronize_session=False)
+    )
+    _settle(session, edition, number, batch.state, its_answer_came=batch.attempt == attempt.id)
+
+
 def _accept_in_batch(session: Session, edition: int, number: int, people: Mapping[int, str]) -> None:
     batch = session.execute(statements.LOCK_BATCH, {"in_edition": edition, "in_batch": number}).one()
     for attempt, subscribers in _by_attempt(people).items():
@@ -176,9 +211,12 @@ def _by_attempt(people: Mapping[int, str]) -> Mapping[str, Collection[int]]:
 def _settle(session: Session, edition: int, number: int, state: BatchState, *, its_answer_came: bool) -> None:
     """Count a batch anew, and end it when nobody in it is planned any more."""
     counts = count_anew(session, edition, number)
-    # What is being built, or is on its way with another attempt, is settled by that.
-    busy = state is BatchState.CLAIMED or (state is BatchState.IN_FLIGHT and not its_answer_came)
-    if busy or counts[DeliveryState.PLANNED]:
+    if state is BatchState.IN_FLIGHT and not its_answer_came:
+        # What is on its way with another attempt is settled by that.
+        return
+    if counts[DeliveryState.PLANNED]:
+        # The request that is being built may name somebody who has the mail.
+        set_batch(session, edition, number, BatchState.CLAIMED, BatchState.PLANNED)
         return
     session.execute(
         update(Batch)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
+from typing import Any
 
 from sqlalchemy import (
+    ColumnElement,
     and_,
     exists,
-    func,
     select,
     update,
 )
@@ -29,14 +30,15 @@ from newsletter.delivery.moves import (
     audit_send,
     close_stopped,
     count_anew,
+    cut_off,
     move_send,
     pause_send,
     set_batch,
     settled_state,
 )
 from newsletter.delivery.queries import get_send, list_uncertain
-from newsletter.delivery.statements import in_batch, is_batch
-from newsletter.delivery.tables import Attempt, Batch, Delivery, Send
+from newsletter.delivery.statements import in_batch
+from newsletter.delivery.tables import Batch, Delivery, Send
 from newsletter.errors import Refused
 from newsletter.staff.model import StaffActor, require
 from newsletter.staff.roles import Act
@@ -55,44 +57,62 @@ def settle_uncertain(
     """
     require(actor.person, Act.STEER)
     send = get_send(session, edition)
-    batch = session.scalar(select(Attempt.batch).where(Attempt.id == attempt, Attempt.edition == send.edition))
-    row = session.scalar(
-        select(Batch)
-        .where(is_batch(send.edition, batch or 0))
-        .with_for_update()
-        .execution_options(populate_existing=True)
-    )
-    if batch is None or row is None or not _may_settle(row):
+    rows = _batches_in_doubt(session, send.edition, attempt)
+    if not rows or not all(_may_settle(row) for row in rows):
         raise Refused(f"{attempt} of {edition} is not uncertain; nothing was changed.")
     state = session.scalar(select(Send.state).where(Send.edition == send.edition).with_for_update())
     if verdict is Verdict.SEND_AGAIN and state is SendState.STOPPED:
         raise Refused(f"{edition} was stopped; nothing of it is sent again. Say whether it was sent or not.")
+    people = sum(_settle_in_batch(session, row, attempt, verdict, now) for row in rows)
+    if not people:
+        raise Refused(f"{attempt} of {edition} is not uncertain; nothing was changed.")
+    if verdict is Verdict.SEND_AGAIN:
+        session.execute(update(Send).where(Send.edition == send.edition).values(asked_at=now))
+    close_stopped(session, send.edition)
+    record(session, actor, now, f"attempt settled as {verdict.value}", f"attempt:{attempt}")
+
+
+def _batches_in_doubt(session: Session, edition: int, attempt: str) -> Sequence[Batch]:
+    """The batches with people who are uncertain because of an attempt, locked: some may have been cut off since."""
+    in_doubt = exists().where(_in_doubt(edition, Batch.number, attempt))
+    return session.scalars(
+        select(Batch)
+        .where(Batch.edition == edition, Batch.uncertain > 0, in_doubt)
+        .order_by(Batch.number)
+        .with_for_update()
+        .execution_options(populate_existing=True)
+    ).all()
+
+
+def _in_doubt(edition: int, number: Any, attempt: str) -> ColumnElement[bool]:
+    uncertain = Delivery.state == DeliveryState.UNCERTAIN
+    return and_(in_batch(edition, number), uncertain, Delivery.attempt == attempt)
+
+
+def _settle_in_batch(session: Session, batch: Batch, attempt: str, verdict: Verdict, now: datetime) -> int:
+    """Settle those of a batch who are uncertain because of an attempt; gives how many."""
     states: Mapping[Verdict, DeliveryState] = {
         Verdict.SENT: DeliveryState.HANDED_OVER,
         Verdict.NOT_SENT: DeliveryState.LEFT_OUT,
         Verdict.SEND_AGAIN: DeliveryState.PLANNED,
     }
-    uncertain = and_(
-        in_batch(send.edition, batch), Delivery.state == DeliveryState.UNCERTAIN, Delivery.attempt == attempt
-    )
-    people = session.scalar(select(func.count()).select_from(Delivery).where(uncertain))
-    if not people:
-        raise Refused(f"{attempt} of {edition} is not uncertain; nothing was changed.")
-    session.execute(
+    edition, number = batch.edition, batch.number
+    people = session.scalars(
         update(Delivery)
-        .where(uncertain)
+        .where(_in_doubt(edition, number, attempt))
         .values(state=states[verdict], reason=LeftOut.NOT_SENT.value if verdict is Verdict.NOT_SENT else None)
+        .returning(Delivery.subscriber)
         .execution_options(synchronize_session=False)
-    )
-    if verdict is Verdict.SEND_AGAIN:
-        session.execute(update(Send).where(Send.edition == send.edition).values(asked_at=now))
-    counts = count_anew(session, send.edition, batch)
+    ).all()
+    if verdict is Verdict.SEND_AGAIN and batch.attempt != attempt and len(people) < batch.people:
+        # Whoever is planned in a batch was in all of its attempts, and these were not in the newest one.
+        cut_off(session, edition, number, people, again_at=now, deferrals=batch.deferrals)
+    counts = count_anew(session, edition, number)
     if not counts[DeliveryState.PLANNED]:
-        set_batch(session, send.edition, batch, row.state, settled_state(counts))
-    elif row.state not in WAITING:
-        set_batch(session, send.edition, batch, row.state, BatchState.PLANNED)
-    close_stopped(session, send.edition)
-    record(session, actor, now, f"attempt settled as {verdict.value}", f"attempt:{attempt}")
+        set_batch(session, edition, number, batch.state, settled_state(counts))
+    elif batch.state not in WAITING:
+        set_batch(session, edition, number, batch.state, BatchState.PLANNED)
+    return len(people)
 
 
 def settle_all_uncertain(
@@ -184,6 +204,9 @@ def stop(session: Session, edition: str, *, actor: StaffActor, now: datetime) ->
     require(actor.person, Act.STEER)
     send = get_send(session, edition)
     from_ = [state for state, moves in SEND_MOVES.items() if SendState.STOPPED in moves]
+    # A batch that takes off at this moment does so before: who is in it is not left out.
+    waiting = (Batch.edition == send.edition, Batch.state.in_(WAITING))
+    session.execute(select(Batch.number).where(*waiting).order_by(Batch.number).with_for_update())
     if not move_send(session, send.edition, SendState.STOPPED, *from_, finished_at=now):
         raise _cannot(session, edition, "stopped")
     out = close_stopped(session, send.edition)

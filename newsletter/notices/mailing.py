@@ -6,15 +6,15 @@ from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 
-from sqlalchemy import exists, select
+from sqlalchemy import and_, select
 from sqlalchemy.orm import Session
 
 from newsletter.clock import Clock
 from newsletter.database.audit import SCHEDULER
 from newsletter.database.instance import find_lock
 from newsletter.database.session import Database
-from newsletter.delivery.model import AttemptState, DeliveryState
-from newsletter.delivery.tables import Attempt, Delivery
+from newsletter.delivery.model import DeliveryState
+from newsletter.delivery.tables import Attempt, Batch, Delivery
 from newsletter.editions.tables import Edition
 from newsletter.log import get_log
 from newsletter.mail import Mailbox
@@ -76,16 +76,16 @@ def tell_staff(desk: Desk) -> int:
 
 def _want_for_uncertain(session: Session, desk: Desk) -> None:
     now = desk.clock.now()
-    in_doubt = exists().where(
-        Delivery.edition == Attempt.edition,
-        Delivery.batch.between(Attempt.batch, Attempt.batch),
-        Delivery.state == DeliveryState.UNCERTAIN,
-        Delivery.attempt == Attempt.id,
+    # One attempt may be accepted for some and without an answer for others, so it is its people who tell.
+    in_doubt = (
+        select(Delivery.attempt)
+        .join(Batch, and_(Batch.edition == Delivery.edition, Delivery.batch.between(Batch.number, Batch.number)))
+        .where(Batch.uncertain > 0, Delivery.state == DeliveryState.UNCERTAIN)
     )
     rows = session.execute(
         select(Edition.id, Attempt.id)
         .join(Edition, Edition.serial == Attempt.edition)
-        .where(Attempt.state == AttemptState.UNCERTAIN, Attempt.started_at <= now - TELL_AFTER, in_doubt)
+        .where(Attempt.id.in_(in_doubt), Attempt.started_at <= now - TELL_AFTER)
         .order_by(Attempt.started_at, Attempt.id)
     )
     by_edition: dict[str, list[str]] = {}

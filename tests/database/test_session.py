@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta, timezone
+from pathlib import Path
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import create_engine, select
 
 from newsletter.database.audit import SHELL, AuditLine, record
 from newsletter.database.heartbeat import Heartbeat
-from newsletter.database.session import Database, DatabaseUnusable, open_database
+from newsletter.database.session import Database, DatabaseBusy, DatabaseUnusable, open_database
 from newsletter.errors import Refused
 
 NOON = datetime(2026, 11, 3, 12, 0, tzinfo=UTC)
@@ -109,3 +110,14 @@ def test_connections_that_the_server_has_closed_are_replaced_unnoticed(database:
     other.close()
     with database.write() as session:
         assert session.scalar(select(Heartbeat.worker)) is None
+
+
+def test_a_database_with_all_connections_in_use_is_busy_and_told_as_such(tmp_path: Path) -> None:
+    engine = create_engine(f"sqlite:///{tmp_path}/n.sqlite3", pool_size=1, max_overflow=0, pool_timeout=0.1)
+    database = Database(engine)
+    with database.read() as taken:
+        taken.connection()
+        for transaction in (database.write, database.read):
+            with pytest.raises(DatabaseBusy, match="in use"), transaction() as session:
+                session.connection()
+    database.close()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+
 import pytest
 
 from newsletter.database.audit import SCHEDULER
@@ -113,3 +115,24 @@ def test_of_two_tries_without_an_answer_one_is_sent_again_and_the_send_stopped_t
     settle(database, edition, Verdict.SENT)
     handed_over, uncertain, left_out = ended(database, edition)
     assert (handed_over + left_out, uncertain) == (3, 0)
+
+
+def test_a_stop_while_a_batch_takes_off_leaves_nobody_out_who_is_in_it(database: Database) -> None:
+    with database.write() as session:
+        cast = add_cast(session)
+        add_people(session, 3)
+    edition = scheduled_edition(database, cast)
+    jobs.reconcile(worker(database, FakeTransport(), StillClock()), RULES)
+    with database.write() as session:
+        claim = batches.claim(session, worker="w", transport="fake", actor=SCHEDULER, now=NOON)
+    assert claim is not None
+    stopping = threading.Thread(target=stop, args=(database, edition))
+    with database.write() as session:
+        flight = batches.put_in_flight(session, claim, actor=SCHEDULER, now=NOON)
+        stopping.start()
+        stopping.join(0.7)
+    stopping.join(20)
+    assert flight is not None
+    with database.write() as session:
+        batches.record_answer(session, flight, Receipt(Outcome.ACCEPTED), actor=SCHEDULER, now=NOON)
+    assert ended(database, edition) == (3, 0, 0)

@@ -12,7 +12,7 @@ from newsletter.database.audit import SHELL
 from newsletter.database.instance import lock, unlock
 from newsletter.database.session import Database
 from newsletter.delivery import steering
-from newsletter.delivery.model import SendState, Verdict
+from newsletter.delivery.model import SendState, Verdict, delivery_id
 from newsletter.delivery.queries import get_progress, list_uncertain
 from newsletter.mail import Mailbox
 from newsletter.notices.letters import write_letter
@@ -140,6 +140,20 @@ def test_attempts_without_an_answer_are_told_after_a_quarter_of_an_hour_and_each
     (mail,) = post.batches
     assert [attempt in mail.text for attempt in attempts] == [False, True, True]
     assert f"newsletter settle {edition} NAME not-sent --as YOUR-ADDRESS" in mail.text
+
+
+def test_one_person_without_an_answer_is_told_though_the_others_of_the_attempt_were_accepted(
+    database: Database, workspace: Path
+) -> None:
+    clock, post = StillClock(), FakeTransport()
+    unclear = {delivery_id(1, 2): PersonalReceipt(Outcome.UNCERTAIN, "the line broke")}
+    edition = send_with(database, FakeTransport(answers=[Receipt(Outcome.ACCEPTED, people=unclear)]), clock)
+    clock.go(minutes=20)
+    assert [tell_staff(desk_of(database, workspace, clock, post)) for _ in range(2)] == [1, 0]
+    with database.read() as session:
+        ((attempt, people),) = list_uncertain(session, edition)
+    assert people == 1
+    assert attempt.id in post.batches[0].text
 
 
 def test_a_notice_that_was_not_accepted_is_tried_again_with_growing_waits(database: Database, workspace: Path) -> None:
