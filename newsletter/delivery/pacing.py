@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
-from sqlalchemy import ColumnElement, case, update
+from sqlalchemy import ColumnElement, case, or_, update
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from newsletter.database.base import insert_or_skip
@@ -18,10 +18,27 @@ from newsletter.delivery.tables import Pace
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 
+FURTHEST = timedelta(hours=2)
+"""Nobody asks us to slow down for longer (at most an hour is obeyed), and clocks of workers do not differ by more."""
+
 
 def reserve_slot(session: Session, account: str, rate: Rate, *, now: datetime, latest: datetime) -> Slot:
-    """The next instant at which a request through an account may go; it is reserved unless it is after `latest`."""
+    """The next instant at which a request through an account may go; it is reserved unless it is after `latest`.
+
+    What is booked further ahead than anybody books is of a clock that was put back since, and does not count.
+    """
     _begin(session, account)
+    at = _book(session, account, rate, now, latest)
+    if at is None and _forget_a_time_that_never_was(session, account, rate, latest):
+        at = _book(session, account, rate, now, latest)
+    if at is not None:
+        return Slot(at, reserved=True)
+    pace = session.get_one(Pace, account, populate_existing=True)
+    head_start = rate.head_start // _MICROSECOND
+    return Slot(_instant(max(pace.busy_until - head_start, pace.closed_until)), reserved=False)
+
+
+def _book(session: Session, account: str, rate: Rate, now: datetime, latest: datetime) -> datetime | None:
     interval, head_start = rate.interval // _MICROSECOND, rate.head_start // _MICROSECOND
     # Who has rested may go ahead of the even spacing by the head start; after a time when nothing might go, nobody.
     free_from = _later(_later(Pace.busy_until, _count(now)), Pace.closed_until + head_start)
@@ -32,10 +49,22 @@ def reserve_slot(session: Session, account: str, rate: Rate, *, now: datetime, l
         .returning(Pace.busy_until)
         .execution_options(synchronize_session=False)
     )
-    if busy_until is not None:
-        return Slot(max(_instant(busy_until - interval - head_start), now), reserved=True)
-    pace = session.get_one(Pace, account, populate_existing=True)
-    return Slot(_instant(max(pace.busy_until - head_start, pace.closed_until)), reserved=False)
+    return None if busy_until is None else max(_instant(busy_until - interval - head_start), now)
+
+
+def _forget_a_time_that_never_was(session: Session, account: str, rate: Rate, latest: datetime) -> bool:
+    furthest = _count(latest + FURTHEST + rate.head_start + rate.interval)
+    found = session.scalar(
+        update(Pace)
+        .where(Pace.account == account, or_(Pace.busy_until > furthest, Pace.closed_until > furthest))
+        .values(
+            busy_until=case((Pace.busy_until > furthest, 0), else_=Pace.busy_until),
+            closed_until=case((Pace.closed_until > furthest, 0), else_=Pace.closed_until),
+        )
+        .returning(Pace.account)
+        .execution_options(synchronize_session=False)
+    )
+    return found is not None
 
 
 def slow_down(session: Session, account: str, until: datetime) -> None:

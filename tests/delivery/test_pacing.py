@@ -57,6 +57,15 @@ def test_when_the_provider_asked_to_slow_down_nobody_goes_before_and_then_one_by
     assert slots == [timedelta(0), timedelta(seconds=0.2), timedelta(seconds=0.4)]
 
 
+def test_a_clock_that_leapt_ahead_and_was_put_back_keeps_nobody_waiting(database: Database) -> None:
+    ten_years_on = NOON + timedelta(days=3650)
+    reserve(database, ten_years_on)
+    assert reserve(database, NOON) == Slot(NOON, reserved=True)
+    with database.write() as session:
+        slow_down(session, "fake", ten_years_on)
+    assert reserve(database, NOON).at <= NOON + timedelta(seconds=0.2)
+
+
 def test_accounts_do_not_wait_for_each_other(database: Database) -> None:
     with database.write() as session:
         slow_down(session, "other", NOON + timedelta(hours=1))
