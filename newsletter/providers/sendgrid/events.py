@@ -6,8 +6,10 @@ as such, unknown fields are not looked at. Opens and clicks are dropped unread, 
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -64,10 +66,7 @@ def read_post(body: bytes) -> Reading:
 
     An entry that cannot be read is counted and passed over: it must not keep the others from being heard.
     """
-    try:
-        entries: Any = orjson.loads(body)
-    except ValueError as error:
-        raise Unreadable(f"it is not JSON: {_text(error)}") from None
+    entries = _entries(body)
     if not isinstance(entries, list):
         raise Unreadable(f"it is JSON, but not a list of events: {type(entries).__name__}")
     events: list[ProviderEvent] = []
@@ -83,6 +82,17 @@ def read_post(body: bytes) -> Reading:
         else:
             events.append(event)
     return Reading(tuple(events), unreadable, unread)
+
+
+def _entries(body: bytes) -> Any:
+    try:
+        return orjson.loads(body)
+    except ValueError as error:
+        # What a mail server said may be cut off in the middle of a letter, or be no UTF-8; the others are read still.
+        try:
+            return json.loads(body.decode(errors="replace"))
+        except (ValueError, RecursionError):
+            raise Unreadable(f"it is not JSON: {_text(error)}") from None
 
 
 def _read_entry(name: str, entry: Mapping[str, Any]) -> ProviderEvent | None:
@@ -120,9 +130,19 @@ def _apart(kind: EventKind, entry: Mapping[str, Any]) -> str:
             return _text(entry.get("asm_group_id"))
         case EventKind.ACCOUNT | EventKind.OTHER:
             rest = {key: value for key, value in entry.items() if key not in _PERSONAL}
-            return orjson.dumps(rest, option=orjson.OPT_SORT_KEYS).decode()
+            return _as_json(rest)
         case _:
             return ""
+
+
+def _as_json(value: Mapping[str, Any]) -> str:
+    try:
+        return orjson.dumps(value, option=orjson.OPT_SORT_KEYS).decode()
+    except TypeError:
+        # Half a letter, a number of a hundred digits, or lists in lists without end.
+        with suppress(RecursionError):
+            return json.dumps(value, sort_keys=True)
+        return ""
 
 
 def _instant(value: object) -> datetime | None:

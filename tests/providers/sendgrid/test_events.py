@@ -102,6 +102,24 @@ def test_what_is_no_list_is_unreadable(body: bytes) -> None:
         read_post(body)
 
 
+@pytest.mark.parametrize(
+    "rest",
+    [
+        b'"event":"bounce","reason":"cut off \\ud83d"',
+        b'"event":"bounce","reason":"gr\xfcn"',
+        b'"event":"a new one","half a letter":"\\ud83d"',
+        b'"event":"a new one","number":1' + b"0" * 400,
+        b'"event":"a new one","lists":' + b"[" * 300 + b"]" * 300,
+    ],
+)
+def test_an_entry_that_is_hardly_json_keeps_no_other_from_being_heard(rest: bytes) -> None:
+    post = b'[{"event":"delivered","timestamp":1},{"timestamp":1,%s}]' % rest
+    reading = read_post(post)
+    assert (len(reading.events), reading.unreadable) == (2, 0)
+    assert read_post(post) == reading
+    assert "".join(event.reason + event.apart for event in reading.events).encode()
+
+
 JSON = st.recursive(
     st.none()
     | st.booleans()
