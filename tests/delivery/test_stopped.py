@@ -118,10 +118,7 @@ def test_of_two_tries_without_an_answer_one_is_sent_again_and_the_send_stopped_t
 
 
 def test_a_stop_while_a_batch_takes_off_leaves_nobody_out_who_is_in_it(database: Database) -> None:
-    with database.write() as session:
-        cast = add_cast(session)
-        add_people(session, 3)
-    edition = scheduled_edition(database, cast)
+    edition = edition_for(database, 3)
     jobs.reconcile(worker(database, FakeTransport(), StillClock()), RULES)
     with database.write() as session:
         claim = batches.claim(session, worker="w", transport="fake", actor=SCHEDULER, now=NOON)

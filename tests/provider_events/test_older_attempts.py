@@ -35,10 +35,8 @@ from tests.factories import (
     RULES,
     FakeTransport,
     StillClock,
-    add_cast,
-    add_people,
+    edition_for,
     find_cast,
-    scheduled_edition,
     worker,
 )
 from tests.provider_events.posting import EDITION, Mail, post
@@ -50,10 +48,7 @@ SLOW_DOWN = Receipt(Outcome.TRY_AGAIN, "slow down")
 def begin(database: Database, *answers: Receipt) -> tuple[Worker, FakeTransport, StillClock]:
     """A send to four people in one batch, ready to go through a provider that gives these answers first."""
     transport, clock = FakeTransport(answers=list(answers)), StillClock()
-    with database.write() as session:
-        cast = add_cast(session)
-        add_people(session, 4)
-    scheduled_edition(database, cast)
+    edition_for(database, 4)
     sender = worker(database, transport, clock)
     jobs.reconcile(sender, RULES)
     return sender, transport, clock
