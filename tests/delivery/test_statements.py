@@ -12,8 +12,10 @@ from newsletter.database.audit import SCHEDULER
 from newsletter.database.session import Database
 from newsletter.delivery import batches
 from newsletter.delivery.model import BatchState, DeliveryState
+from newsletter.delivery.queries import list_uncertain
 from newsletter.delivery.tables import Batch, Delivery
 from newsletter.delivery.worker import Step, send_next_batch
+from newsletter.editions.tables import Edition
 from newsletter.providers.contract import Outcome, Receipt
 from newsletter.rendering.model import LinkTag
 from newsletter.schedule import jobs
@@ -50,6 +52,28 @@ def test_no_batch_makes_the_database_read_the_whole_edition(database: Database) 
         for statement, parameters in asked:
             rows = connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", parameters).all()
             assert any("ix_delivery_edition_batch" in row.detail for row in rows), (statement, rows)
+
+
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+def test_what_is_uncertain_is_found_without_reading_the_whole_edition(database: Database) -> None:
+    transport = FakeTransport(batch_limit=3, answers=[Receipt(Outcome.UNCERTAIN, "no answer")])
+    clock = planned(database, transport)
+    assert send_next_batch(worker(database, transport, clock)) is Step.SENT
+    asked: list[tuple[str, Any]] = []
+
+    @event.listens_for(database.engine, "before_cursor_execute")
+    def asks(connection: Any, cursor: Any, statement: str, parameters: Any, context: Any, many: bool) -> None:
+        if "delivery" in statement:
+            asked.append((statement, parameters))
+
+    with database.read() as session:
+        edition = session.scalars(select(Edition.id)).one()
+        assert [people for _, people in list_uncertain(session, edition)] == [3]
+    event.remove(database.engine, "before_cursor_execute", asks)
+    with database.engine.connect() as connection:
+        for statement, parameters in asked:
+            rows = connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", parameters).all()
+            assert any("ix_delivery_edition_attempt" in row.detail for row in rows), (statement, rows)
 
 
 def test_a_batch_whose_counters_do_not_add_up_is_counted_anew(database: Database) -> None:
