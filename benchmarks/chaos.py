@@ -29,6 +29,7 @@ SECTIONS = {
     "killed": "Kills",
     "requests": "Requests, by what the provider did",
     "attempts": "Attempts",
+    "events": "Events, and the posts they come in",
     "happened": "And",
 }
 
@@ -54,9 +55,10 @@ def migrated(url: str) -> str:
 def table(told: Told) -> str:
     """All counts, a line each."""
     lines = []
+    totals = ("killed", "requests")
     for section, title in SECTIONS.items():
         counts: Counter[str] = getattr(told, section)
-        lines += ["", f"{title} ({counts.total():,})" if section in ("killed", "requests", "attempts") else title]
+        lines += ["", f"{title} ({counts.total():,})" if section in totals else title]
         lines += [f"  {number:>9,}  {name}" for name, number in sorted(counts.items())]
     return "\n".join(lines)
 
@@ -68,12 +70,14 @@ def main() -> None:
     parser.add_argument("--database", default="sqlite", help="sqlite, postgresql, or the URL of an empty database")
     parser.add_argument("--workers", type=int, choices=(1, 3), default=1, help="processes that send at once")
     parser.add_argument("--people", type=int, default=600, help="readers in the first month")
+    parser.add_argument("--events", action=argparse.BooleanOptionalAction, default=True, help="told by the provider")
     parser.add_argument("--seed", type=int, default=random.getrandbits(32), help="the dice of an earlier run")
     options = parser.parse_args()
     print(f"{options.kills} kills, {options.database}, {options.workers} at work, seed {options.seed}", flush=True)
     began = time.perf_counter()
     with tempfile.TemporaryDirectory(prefix="newsletter-chaos-") as name, opened(options.database, Path(name)) as url:
-        told = tell(Plot(url, options.workers, options.kills, options.seed, options.people), Path(name))
+        plot = Plot(url, options.workers, options.kills, options.seed, options.people, events=options.events)
+        told = tell(plot, Path(name))
     print(table(told))
     print(f"\n{time.perf_counter() - began:,.0f} s")
     for promise in told.broken:

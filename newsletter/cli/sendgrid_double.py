@@ -52,8 +52,13 @@ def sendgrid_double(
         typer.Option(
             "--events-fail",
             metavar="SPEC",
-            help="A failure of events, repeatable: lost@0.1, repeated@0.1, without-id@0.5, shuffled, delay:5.",
+            help="A failure of events, repeatable: lost@0.1, post-lost@0.1, repeated@0.1, without-id@0.5, shuffled, "
+            "delay:5.",
         ),
+    ] = None,
+    events_record: Annotated[
+        Path | None,
+        typer.Option("--events-record", help="A file that gets one line of JSON for each post that was taken."),
     ] = None,
     fate: Annotated[
         list[str] | None,
@@ -70,6 +75,7 @@ def sendgrid_double(
     from newsletter.errors import Refused
     from newsletter.sendgrid_double.events import EventPoster, open_key, public_key, read_event_faults, read_fate
     from newsletter.sendgrid_double.faults import Faults, read_fault
+    from newsletter.sendgrid_double.record import Record
     from newsletter.sendgrid_double.server import Double, Options, listen, serve
 
     faults = Faults([read_fault(spec) for spec in fail or ()], seed)
@@ -78,7 +84,8 @@ def sendgrid_double(
         raise Refused("With --sink no mail is read, so there is nothing to tell of. Leave out --sink or --events.")
     signs = open_key(events_key) if events else None
     told, fates = read_event_faults(events_fail or ()), [read_fate(spec) for spec in fate or ()]
-    poster = EventPoster(events, signs, told, fates, seed) if signs else None
+    posts = Record(events_record) if events_record else None
+    poster = EventPoster(events, signs, told, fates, seed, posts) if signs else None
     listening = listen(port)
     double = Double(Options(key, folder, record, sink, not allow_duplicates), faults, SystemClock(), poster)
     host = f"http://127.0.0.1:{listening.getsockname()[1]}"

@@ -29,17 +29,25 @@ LOOK_THROUGH_EVERY = timedelta(hours=1)
 class EventReader:
     """Applies events in a thread of its own while this process leads, so that no send keeps them waiting."""
 
-    def __init__(self, database: Database, clock: Clock, rules: EventRules, is_leading: Callable[[], bool]) -> None:
+    def __init__(
+        self,
+        database: Database,
+        clock: Clock,
+        rules: EventRules,
+        is_leading: Callable[[], bool],
+        look_every: timedelta = LOOK_EVERY,
+    ) -> None:
         self._database = database
         self._clock = clock
         self._rules = rules
         self._is_leading = is_leading
+        self._look_every = look_every
         self._looked_at: datetime | None = None
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._read_until_stopped, name="newsletter-events", daemon=True)
 
     def start(self) -> None:
-        """Begin to look for posts, every second."""
+        """Begin to look for posts."""
         self._thread.start()
 
     def stop(self) -> None:
@@ -53,7 +61,7 @@ class EventReader:
         return self._thread.is_alive()
 
     def _read_until_stopped(self) -> None:
-        while not self._stopping.wait(LOOK_EVERY.total_seconds()):
+        while not self._stopping.wait(self._look_every.total_seconds()):
             if self._is_leading():
                 with outliving_failure("events were not looked through"):
                     self._read()

@@ -18,13 +18,14 @@ from newsletter.log import get_log
 from newsletter.notices.mailing import Desk, tell_staff
 from newsletter.schedule import jobs
 from newsletter.schedule.due import PERIOD, new_wakeups
+from newsletter.schedule.event_jobs import LOOK_EVERY as LOOK_FOR_POSTS_EVERY
 from newsletter.schedule.event_jobs import EventReader
 from newsletter.schedule.executors.contract import Executor
 from newsletter.schedule.executors.embedded import EmbeddedExecutor
 from newsletter.schedule.executors.procrastinate import ProcrastinateExecutor
 from newsletter.schedule.leader import LeaderLock, leader_lock
 from newsletter.schedule.outliving import outliving_failure
-from newsletter.schedule.rules import Rules, make_rules
+from newsletter.schedule.rules import EventRules, Rules, make_rules
 from newsletter.settings import Settings
 from newsletter.suppression_lists.sync import LOOK_EVERY, Sync
 from newsletter.wiring import make_desk, make_sync, make_worker
@@ -63,12 +64,14 @@ class Runner:
         self._stopping = threading.Event()
         self._wakeups: set[datetime] = set()
         self._looking = threading.Lock()
-        self._events = (
-            EventReader(worker.database, worker.clock, rules.events, lambda: self._took_over) if rules.events else None
-        )
+        self._events = self._make_event_reader(rules.events) if rules.events else None
         # None: however late a job runs, it runs; whether a send is too late is decided from its row.
         defaults = {"misfire_grace_time": None, "coalesce": True, "max_instances": 1}
         self._scheduler = BackgroundScheduler(timezone="UTC", job_defaults=defaults)
+
+    def _make_event_reader(self, rules: EventRules) -> EventReader:
+        every = min(self._period, LOOK_FOR_POSTS_EVERY)
+        return EventReader(self._worker.database, self._worker.clock, rules, lambda: self._took_over, every)
 
     def start(self) -> None:
         """Begin: look at the rows now, then at every wake-up and in every period."""

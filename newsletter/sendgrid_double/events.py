@@ -1,22 +1,23 @@
 """What the double tells later of the mails that it accepted: signed posts to a webhook, with failures of their own.
 
 What becomes of a mail is decided by its address: see `FATES`. The words and fields are those of SendGrid's page on its
-event webhook; like SendGrid, the double repeats a post that is not taken, and ends its body with a line break.
+event webhook; like SendGrid, the double tries a post that is not taken again, and ends its body with a line break.
+Posts wait in memory: what waits in a double that is killed is never told.
 """
 
 from __future__ import annotations
 
-import queue
+import heapq
 import random
 import threading
 import time
 import urllib.request
 from base64 import b64encode
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from fnmatch import fnmatch
+from http.client import HTTPException
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -34,6 +35,7 @@ from cryptography.hazmat.primitives.serialization import (
 
 from newsletter.errors import Refused
 from newsletter.sendgrid_double.description import MailSend
+from newsletter.sendgrid_double.record import Record, RecordedPost
 
 Event = Mapping[str, Any]
 
@@ -55,23 +57,30 @@ FATES: Mapping[str, Sequence[Event]] = {
 }
 """What is told of a mail, one after the other; an address whose first part begins with the word has this fate."""
 
-TRIES = 5
-"""How often a post is tried; SendGrid does so for 24 hours."""
+FIRST_WAIT, DOUBLINGS = 0.25, 8
+"""Seconds until a post that was not taken is tried again, and how often that doubles: up to about a minute."""
+
+KEEP_TRYING = 24 * 60 * 60
+"""Seconds after which a post is given up, as SendGrid does."""
 
 
 @dataclass(frozen=True)
 class EventFaults:
-    """What goes wrong with events; the numbers are chances of one event, `delay` is in seconds."""
+    """What goes wrong with events; the numbers are chances of one event, or of a whole post; `delay` is in seconds."""
 
     lost: float = 0.0
+    post_lost: float = 0.0
     repeated: float = 0.0
     without_id: float = 0.0
     shuffled: bool = False
     delay: float = 0.0
 
 
+_CHANCES = ("lost", "post-lost", "repeated", "without-id")
+
+
 def read_event_faults(specs: Iterable[str]) -> EventFaults:
-    """The failures of events as they are written: lost@0.1, repeated@0.5, without-id@1, shuffled, delay:5."""
+    """The failures of events as they are written, such as lost@0.1, post-lost@0.1, without-id@1, shuffled, delay:5."""
     found: dict[str, Any] = {}
     for spec in specs:
         name, _, number = spec.replace(":", "@").partition("@")
@@ -81,11 +90,12 @@ def read_event_faults(specs: Iterable[str]) -> EventFaults:
             value = -1.0
         if name == "shuffled" and not number:
             found["shuffled"] = True
-        elif (name == "delay" and value >= 0) or (name in ("lost", "repeated", "without-id") and 0 < value <= 1):
+        elif (name == "delay" and value >= 0) or (name in _CHANCES and 0 < value <= 1):
             found[name.replace("-", "_")] = value
         else:
             raise Refused(
-                f"`{spec}` is no failure of events. Write lost@0.1, repeated@0.1, without-id@0.1, shuffled or delay:5."
+                f"`{spec}` is no failure of events. Write lost@0.1, post-lost@0.1, repeated@0.1, without-id@0.1, "
+                "shuffled or delay:5."
             )
     return EventFaults(**found)
 
@@ -150,11 +160,30 @@ def _fate_of(address: str, fates: Sequence[tuple[str, str]]) -> str:
     return next((fate for fate in FATES if address.lower().startswith(fate)), "deliver")
 
 
+@dataclass(order=True)
+class _Waiting:
+    """A post on its way: when it is due and since when it is tried, in seconds of the monotonic clock."""
+
+    due: float
+    since: float
+    events: list[dict[str, Any]] = field(compare=False)
+    said: RecordedPost = field(compare=False)
+
+
 class EventPoster:
-    """Posts events to a webhook from a thread of its own; accepting mails never waits for it."""
+    """Posts events to a webhook from a thread of its own; accepting mails never waits for it.
+
+    With a record, it has a line for each post that was taken, and for each of which nothing was left to tell.
+    """
 
     def __init__(
-        self, url: str, key: EllipticCurvePrivateKey, faults: EventFaults, fates: Sequence[tuple[str, str]], seed: int
+        self,
+        url: str,
+        key: EllipticCurvePrivateKey,
+        faults: EventFaults,
+        fates: Sequence[tuple[str, str]] = (),
+        seed: int = 0,
+        record: Record | None = None,
     ) -> None:
         if urlsplit(url).scheme not in ("http", "https"):
             raise Refused(f"`{url}` is no address to post to. Write http://127.0.0.1:8000/webhooks/sendgrid/events.")
@@ -163,32 +192,79 @@ class EventPoster:
         self._faults = faults
         self._fates = fates
         self._random = random.Random(seed)  # noqa: S311 (a story to be told again, no secret)
-        self._waiting: queue.Queue[tuple[float, list[dict[str, Any]]]] = queue.Queue()
+        self._record = record
+        self._waiting: list[_Waiting] = []
+        self._untold = 0
+        self._changed = threading.Condition()
         threading.Thread(target=self._post_for_ever, name="double-events", daemon=True).start()
+
+    @property
+    def waiting(self) -> int:
+        """How many posts were not taken yet."""
+        return self._untold
 
     def tell(self, request: MailSend, message_id: str, now: datetime) -> None:
         """Tell what becomes of an accepted request, when its time has come."""
-        events = self._disturb(list(events_of(request, message_id, now, self._fates)))
-        self._waiting.put((time.monotonic() + self._faults.delay, events))
+        happened = list(events_of(request, message_id, now, self._fates))
+        kept = self._lose(happened)
+        repeated = [event for event in kept if self._random.random() < self._faults.repeated]
+        events = self._disfigure(kept + repeated)
+        said = RecordedPost(message_id, len(events), lost=len(happened) - len(kept), repeated=len(repeated), tries=0)
+        if not events:
+            self._note(said)
+            return
+        since = time.monotonic()
+        with self._changed:
+            self._untold += 1
+            self._wait(_Waiting(since + self._faults.delay, since, events, said))
 
-    def _disturb(self, events: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    def _lose(self, events: list[dict[str, Any]]) -> list[dict[str, Any]]:
         chance, faults = self._random.random, self._faults
-        told = [event for event in events if chance() >= faults.lost]
-        told += [event for event in told if chance() < faults.repeated]
-        told = [_without_id(event) if chance() < faults.without_id else event for event in told]
+        if chance() < faults.post_lost:
+            return []
+        return [event for event in events if chance() >= faults.lost]
+
+    def _disfigure(self, events: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        chance, faults = self._random.random, self._faults
+        told = [_without_id(event) if chance() < faults.without_id else event for event in events]
         if faults.shuffled:
             self._random.shuffle(told)
         return told
 
     def _post_for_ever(self) -> None:
         while True:
-            due, events = self._waiting.get()
-            time.sleep(max(due - time.monotonic(), 0))
-            for _ in range(TRIES):
-                with suppress(OSError):
-                    self._post(events)
-                    break
-                time.sleep(1)
+            post = self._take_due()
+            post.said = replace(post.said, tries=post.said.tries + 1)
+            try:
+                self._post(post.events)
+            except (OSError, HTTPException):
+                if time.monotonic() - post.since < KEEP_TRYING:
+                    self._try_again(post)
+                    continue
+            else:
+                self._note(post.said)
+            with self._changed:
+                self._untold -= 1
+
+    def _take_due(self) -> _Waiting:
+        with self._changed:
+            while not self._waiting or self._waiting[0].due > time.monotonic():
+                # Another one may come that is due earlier.
+                self._changed.wait(self._waiting[0].due - time.monotonic() if self._waiting else None)
+            return heapq.heappop(self._waiting)
+
+    def _try_again(self, post: _Waiting) -> None:
+        post.due = time.monotonic() + FIRST_WAIT * 2 ** min(post.said.tries - 1, DOUBLINGS)
+        with self._changed:
+            self._wait(post)
+
+    def _wait(self, post: _Waiting) -> None:
+        heapq.heappush(self._waiting, post)
+        self._changed.notify()
+
+    def _note(self, said: RecordedPost) -> None:
+        if self._record:
+            self._record.add(said)
 
     def _post(self, events: list[dict[str, Any]]) -> None:
         body = orjson.dumps(events) + b"\r\n"

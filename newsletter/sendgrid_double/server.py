@@ -2,9 +2,9 @@
 may do, and `/double/…` to direct it.
 
 `POST /double/faults` takes {"faults": ["503*2", "cut-after@0.1"], "seed": 1} in place of what was set before, and with
-"of": "suppressions" for requests about the lists alone. `GET /double/requests` says what was accepted;
-`POST /double/suppressions` fills the lists, and `GET` shows them; `POST /double/reset` forgets all of it. These answer
-to this machine only.
+"of": "suppressions" for requests about the lists alone. `GET /double/requests` says what was accepted, and how many
+posts of events wait; `POST /double/suppressions` fills the lists, and `GET` shows them; `POST /double/reset` forgets
+all of it. These answer to this machine only.
 """
 
 from __future__ import annotations
@@ -156,6 +156,11 @@ class Double:
         """What the key may do: all that the double does."""
         return _json({"scopes": SCOPES}) if self._has_key(request) else _answer(Verdict(401, (_BAD_KEY,)))
 
+    @property
+    def events_waiting(self) -> int:
+        """How many posts of events were not taken yet."""
+        return self._events.waiting if self._events else 0
+
     def reset(self) -> None:
         """Forget the failures to come, the lists and what was accepted; the record and the mails stay."""
         self.faults = Faults()
@@ -249,7 +254,8 @@ def create_app(double: Double) -> Starlette:
             accepted = double.accepted
             counts = Counts(len(accepted), sum(len(entry.people) for entry in accepted))
         listed = [{"message_id": entry.message_id, "people": entry.people} for entry in double.accepted]
-        return _json({"requests": counts.requests, "mails": counts.mails, "bytes": counts.bytes, "accepted": listed})
+        counted = {"requests": counts.requests, "mails": counts.mails, "bytes": counts.bytes}
+        return _json({**counted, "accepted": listed, "events_waiting": double.events_waiting})
 
     async def faults(request: Request) -> Response:
         try:

@@ -17,7 +17,8 @@ from newsletter.delivery.model import (
     read_delivery_id,
 )
 from newsletter.delivery.tables import Attempt, Batch, Delivery
-from newsletter.sendgrid_double.record import read_record
+from newsletter.provider_events.model import Reconciliation
+from newsletter.sendgrid_double.record import read_posts, read_record
 from newsletter.subscribers.model import LeftOut
 
 HAS_IT = frozenset(
@@ -47,7 +48,8 @@ class Evidence:
     `expected` are the people who were there when the audience was fixed, and had not left. `left` says who left since,
     with an instant at which that was committed already; `given_up` of whom a person said that they do not get it;
     `sent_again` are the attempts of which a person said that their people get it again. `shown` is how many people the
-    list of what is uncertain tells of. `repeats`: through this transport a repeat reaches nobody twice.
+    list of what is uncertain tells of; `status` is how the events add up, and `told_of` are the attempts of which the
+    provider told something that was taken in. `repeats`: through this transport a repeat reaches nobody twice.
     """
 
     accepted: Accepted
@@ -57,6 +59,8 @@ class Evidence:
     batches: Sequence[Batch]
     progress: Progress
     shown: int
+    status: Reconciliation
+    told_of: frozenset[str] = frozenset()
     left: Mapping[int, datetime] = field(default_factory=dict)
     given_up: frozenset[int] = frozenset()
     sent_again: frozenset[str] = frozenset()
@@ -83,6 +87,13 @@ def read_accepted(record: Path, edition: int) -> Accepted:
     return found
 
 
+def read_told_of(record: Path, posts: Path) -> frozenset[str]:
+    """The attempts of which a double told something that was taken in, from its two records alone."""
+    told = {post.message_id for post in read_posts(posts) if post.events}
+    entries = (entry for entry in read_record(record) if entry.message_id in told)
+    return frozenset(mail["newsletter_attempt"] for entry in entries for mail in entry.people)
+
+
 def twice(evidence: Evidence) -> set[int]:
     """Who has it more than once."""
     return {who for who, attempts in evidence.accepted.items() if len(attempts) > 1}
@@ -102,6 +113,7 @@ def broken_promises(evidence: Evidence) -> list[str]:
         *_of_the_ledger(evidence),
         *_of_sums(evidence),
         *_of_repeats(evidence),
+        *_of_events(evidence),
     ]
 
 
@@ -159,7 +171,7 @@ def _of_the_ledger(evidence: Evidence) -> Iterator[str]:
 
 def _of_sums(evidence: Evidence) -> Iterator[str]:
     counted = Counter(row.state for row in evidence.deliveries)
-    progress = evidence.progress
+    progress, status = evidence.progress, evidence.status
     told = {
         "planned": (progress.planned, 0),
         "handed over": (progress.handed_over, sum(counted[state] for state in HAS_IT)),
@@ -167,6 +179,12 @@ def _of_sums(evidence: Evidence) -> Iterator[str]:
         "uncertain": (progress.uncertain, counted[DeliveryState.UNCERTAIN]),
         "left out": (sum(progress.left_out.values()), counted[DeliveryState.LEFT_OUT]),
         "in batches": (sum(batch.people for batch in evidence.batches), sum(map(_is_in_batch, evidence.deliveries))),
+        "accepted": (status.handed_over, progress.handed_over),
+        "delivered": (status.delivered, counted[DeliveryState.DELIVERED]),
+        "bounced": (status.bounced, counted[DeliveryState.BOUNCED]),
+        "dropped": (status.dropped, counted[DeliveryState.DROPPED]),
+        "deferred": (status.deferred, counted[DeliveryState.DEFERRED]),
+        "not heard of": (status.not_heard_of, counted[DeliveryState.HANDED_OVER]),
     }
     for what, (said, found) in told.items():
         if said != found:
@@ -183,3 +201,17 @@ def _of_repeats(evidence: Evidence) -> Iterator[str]:
         for attempt in attempts[:-1]:
             if attempt.state is AttemptState.UNCERTAIN and attempt.id not in evidence.sent_again:
                 yield f"batch {number} was repeated by itself after {attempt.id} had no answer"
+
+
+def _of_events(evidence: Evidence) -> Iterator[str]:
+    for attempt in evidence.attempts:
+        if attempt.id in evidence.told_of and attempt.state is not AttemptState.ACCEPTED:
+            yield f"{attempt.id} was told of and is {attempt.state}"
+    for who, attempts in evidence.accepted.items():
+        state = evidence.states.get(who)
+        if state not in HAS_IT and not evidence.told_of.isdisjoint(attempts):
+            yield f"{who} was told of and is {state}"
+    on_record = {attempt for attempts in evidence.accepted.values() for attempt in attempts}
+    proved = {attempt.id for attempt in evidence.attempts if attempt.proved_at}
+    if never := proved - on_record:
+        yield f"proved by events and never accepted: {sorted(never)}"

@@ -20,6 +20,7 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
+import uvicorn
 from sqlalchemy import Engine, and_, event, exists, or_, select
 from sqlalchemy.orm import configure_mappers
 
@@ -30,19 +31,28 @@ from newsletter.delivery.model import BatchState, Limits, Rate, SendState
 from newsletter.delivery.tables import Batch, Send
 from newsletter.delivery.worker import Worker
 from newsletter.editions.queries import list_due
+from newsletter.provider_events.model import PostState
+from newsletter.provider_events.tables import ReceivedPost
 from newsletter.providers.contract import Transport
 from newsletter.providers.mailbox import MailboxTransport
 from newsletter.providers.sendgrid.transport import SendGridTransport
 from newsletter.providers.smtp.transport import SmtpTransport
+from newsletter.rendering.brand import read_brand
 from newsletter.schedule.executors.procrastinate import ProcrastinateExecutor
 from newsletter.schedule.jobs import keep_what_is_loaded, run_until_idle
 from newsletter.schedule.queue_worker import QueueWorker, Rhythm
 from newsletter.schedule.rules import Rules
 from newsletter.schedule.runner import Runner
+from newsletter.sendgrid_double.events import EventPoster, open_key, read_event_faults
 from newsletter.sendgrid_double.faults import Faults, read_fault
+from newsletter.sendgrid_double.record import Record
 from newsletter.sendgrid_double.server import Double, Options, listen, serve
+from newsletter.settings import read_settings
+from newsletter.site import Site
 from newsletter.subscribers.tokens import Tokens
+from newsletter.web import create_app
 from tests.factories import KEY, RULES
+from tests.node import ROOT
 from tests.sendgrid_double.running import KEY as SENDGRID_KEY
 
 SOON = timedelta(seconds=1)
@@ -110,6 +120,17 @@ class Life:
 
 
 @dataclass(frozen=True)
+class Webhook:
+    """Where a double tells what became of mails: the address, the file of the key that signs, the record of posts, and
+    what goes wrong."""
+
+    address: str
+    key: Path
+    record: Path
+    faults: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class ProviderLife:
     """A double of SendGrid that keeps no mails: its record, what goes wrong at it, and its port, or 0 for any."""
 
@@ -117,6 +138,17 @@ class ProviderLife:
     faults: tuple[str, ...]
     seed: int
     port: int = 0
+    webhook: Webhook | None = None
+
+
+@dataclass(frozen=True)
+class WebLife:
+    """The public web: its database, the file of the key that signs what it is told, its port, or 0 for any."""
+
+    url: str
+    key: Path
+    port: int = 0
+    moment: Moment | None = None
 
 
 class EverybodyLeads:
@@ -145,6 +177,11 @@ def begin_provider(life: ProviderLife) -> tuple[BaseProcess, int]:
     return _fork(_provide, life)
 
 
+def begin_web(life: WebLife) -> tuple[BaseProcess, int]:
+    """Start the web, and return when it listens, with its port."""
+    return _fork(_answer, life)
+
+
 def end(process: BaseProcess, *, kill: bool = False) -> bool:
     """Wait for a process, or kill it; True when it was killed. Any other end than its own fails."""
     if kill:
@@ -156,7 +193,7 @@ def end(process: BaseProcess, *, kill: bool = False) -> bool:
     return code != 0
 
 
-def _fork(live: Callable[..., None], life: Life | ProviderLife) -> tuple[BaseProcess, int]:
+def _fork(live: Callable[..., None], life: Life | ProviderLife | WebLife) -> tuple[BaseProcess, int]:
     ours, theirs = FORKS.Pipe(duplex=False)
     process = FORKS.Process(target=live, args=(life, theirs), daemon=True)
     process.start()
@@ -182,16 +219,36 @@ def is_under_way(database: Database) -> bool:
         # Sends, or ends.
         and_(Send.state == SendState.RUNNING, or_(goes_on, ~waits_for_a_person)),
     )
+    waits_to_be_applied = exists().where(ReceivedPost.state == PostState.WAITING)
     with database.read() as session:
-        return bool(list_due(session, SystemClock().now()) or session.scalar(select(exists().where(moves))))
+        happens = session.scalar(select(or_(exists().where(moves), waits_to_be_applied)))
+        return bool(list_due(session, SystemClock().now()) or happens)
 
 
 def _provide(life: ProviderLife, busy: Connection) -> None:
     faults = Faults([read_fault(spec) for spec in life.faults], life.seed)
     listening = listen(life.port)
-    double = Double(Options(SENDGRID_KEY, record=life.record), faults, SystemClock())
+    poster = _poster(life.webhook, life.seed) if life.webhook else None
+    double = Double(Options(SENDGRID_KEY, record=life.record), faults, SystemClock(), poster)
     busy.send(listening.getsockname()[1])
     serve(double, listening)
+
+
+def _poster(webhook: Webhook, seed: int) -> EventPoster:
+    faults, record = read_event_faults(webhook.faults), Record(webhook.record)
+    return EventPoster(webhook.address, open_key(webhook.key), faults, seed=seed, record=record)
+
+
+def _answer(life: WebLife, busy: Connection) -> None:
+    listening = listen(life.port)
+    database = open_database(life.url)
+    if life.moment:
+        _die_at(database.engine, life.moment)
+    key = open_key(life.key).public_key()
+    site = Site(read_settings(ROOT, {}), database, Tokens([KEY]), SystemClock(), read_brand(ROOT), webhook_key=key)
+    config = uvicorn.Config(create_app(site, public_only=True), lifespan="off", log_level="error", access_log=False)
+    busy.send(listening.getsockname()[1])
+    uvicorn.Server(config).run(sockets=[listening])
 
 
 def _live(life: Life, busy: Connection) -> None:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import random
+import time
+import urllib.request
 from collections import Counter
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -21,19 +24,25 @@ from newsletter.delivery.queries import get_progress, list_attempts, list_sends,
 from newsletter.delivery.tables import Batch, Delivery, Send
 from newsletter.editions.queries import get_edition
 from newsletter.editions.tables import Edition
-from newsletter.sendgrid_double.record import read_record
+from newsletter.provider_events.queries import reconcile
+from newsletter.sendgrid_double.events import open_key
+from newsletter.sendgrid_double.record import read_posts, read_record
 from newsletter.subscribers.actions import import_subscribers, unsubscribe
 from newsletter.subscribers.model import NewSubscriber, SubscriberState
 from newsletter.subscribers.tables import Subscriber
-from tests.chaos.judge import Evidence, broken_promises, lost, read_accepted, twice
+from tests.chaos.judge import Evidence, broken_promises, lost, read_accepted, read_told_of, twice
 from tests.chaos.lives import (
+    GLANCE,
     Life,
     Moment,
     Part,
     ProviderLife,
+    Webhook,
+    WebLife,
     When,
     begin,
     begin_provider,
+    begin_web,
     end,
     is_under_way,
     watch,
@@ -46,6 +55,8 @@ FAULTS = {
 }
 """What goes wrong at the provider, and how often: beyond once each at the beginning."""
 _BY_CHANCE = [f"{kind}@{how_often}" for kind, how_often in FAULTS.items()]
+EVENT_FAULTS = ("lost@0.1", "post-lost@0.2", "repeated@0.2", "without-id@0.1", "shuffled", "delay:0.2")
+"""What goes wrong with what the provider tells later."""
 OPENING = (
     Moment("INSERT INTO send ", When.BEFORE_COMMIT),
     Moment("INSERT INTO send ", When.AFTER_COMMIT),
@@ -60,6 +71,17 @@ ON_THE_WAY = (
     Moment("UPDATE attempt", When.BEFORE_COMMIT),
     Moment("UPDATE attempt", When.AFTER_COMMIT),
 )
+EVENTS_APPLIED = (
+    Moment("UPDATE received_post", When.BEFORE_COMMIT),
+    Moment("UPDATE received_post", When.AFTER_COMMIT),
+)
+EVENTS_TAKEN_IN = (
+    # Not on record, or on record and not answered: either way it is posted again.
+    Moment("INSERT INTO received_post", When.BEFORE_COMMIT),
+    Moment("INSERT INTO received_post", When.AFTER_COMMIT),
+)
+UNUSUAL = {3: "bounce", 7: "blocked", 12: "drop", 16: "defer", 21: "spam", 26: "unsubscribe", 33: "silent"}
+"""How the addresses of some of every 40 people begin, which decides what the double tells of their mail."""
 KILLS_A_MONTH = 25
 LEAVE_A_MONTH = 50
 LONGEST_LIFE = 0.25
@@ -73,7 +95,7 @@ class Plot:
     """What a story is made of; the same seed throws the same dice, while the moments of the processes are their own.
 
     `workers` processes are there to send; beside SQLite only the one that leads does. `people` are there in the first
-    month, a tenth of them read text only.
+    month, a tenth of them read text only. With `events` the provider tells a web process what became of mails.
     """
 
     url: str
@@ -82,6 +104,7 @@ class Plot:
     seed: int
     people: int = 600
     one_leads: bool = True
+    events: bool = False
 
 
 @dataclass
@@ -92,6 +115,7 @@ class Told:
     killed: Counter[str] = field(default_factory=Counter)
     requests: Counter[str] = field(default_factory=Counter)
     attempts: Counter[str] = field(default_factory=Counter)
+    events: Counter[str] = field(default_factory=Counter)
     people: Counter[str] = field(default_factory=Counter)
     broken: list[str] = field(default_factory=list)
 
@@ -101,7 +125,7 @@ class Told:
         return self.killed.total()
 
     def __str__(self) -> str:
-        parts = ("people", "killed", "requests", "attempts", "happened")
+        parts = ("people", "killed", "requests", "attempts", "events", "happened")
         lines = (f"{part}: {dict(sorted(getattr(self, part).items()))}" for part in parts)
         return "\n".join([*lines, *(f"BROKEN: {promise}" for promise in self.broken)])
 
@@ -110,15 +134,33 @@ def tell(plot: Plot, folder: Path) -> Told:
     """Live through a story, in a folder of its own; its database is migrated and empty."""
     database = open_database(plot.url)
     chance = random.Random(plot.seed)
-    provider = Provider(folder, chance)
-    story = Story(plot, database, provider, chance, _add_cast(database))
+    web = Web(plot.url, folder / "key.pem") if plot.events else None
+    provider = Provider(folder, chance, web)
+    story = Story(plot, database, provider, web, chance, _add_cast(database))
     story.join(plot.people)
     while story.told.kills < plot.kills and not story.told.broken:
         story.live_through_a_month()
     provider.kill()
+    if web:
+        web.kill()
     database.close()
     story.told.requests.update(entry.fault for entry in read_record(provider.record))
+    story.told.events.update(_count_events(provider))
     return story.told
+
+
+def _count_events(provider: Provider) -> dict[str, int]:
+    posts = read_posts(provider.posts)
+    accepted = sum(entry.accepted for entry in read_record(provider.record))
+    return {
+        "posts taken in": sum(post.events > 0 for post in posts),
+        "posts tried again": sum(max(post.tries - 1, 0) for post in posts),
+        "posts lost as a whole": sum(not post.events for post in posts),
+        "posts lost with the provider, or taken in unnoticed": accepted - len(posts),
+        "posted": sum(post.events for post in posts),
+        "lost": sum(post.lost for post in posts),
+        "repeated": sum(post.repeated for post in posts),
+    }
 
 
 def _add_cast(database: Database) -> Cast:
@@ -126,11 +168,51 @@ def _add_cast(database: Database) -> Cast:
         return add_cast(session)
 
 
+class Web:
+    """A web process that takes in events, is killed too, and comes back at the same port."""
+
+    def __init__(self, url: str, key: Path) -> None:
+        self.key = key
+        # Once, and not by both processes that use it.
+        open_key(key)
+        self._url = url
+        self._port = 0
+        self._moment: Moment | None = None
+        self._process: BaseProcess | None = None
+        self.come_back()
+
+    @property
+    def webhook(self) -> str:
+        """Where events are to be posted."""
+        return f"http://127.0.0.1:{self._port}/webhooks/sendgrid/events"
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether it answers still."""
+        return self._process is not None and self._process.is_alive()
+
+    def kill(self) -> str:
+        """End it, if it has not ended itself; gives how it died, empty when that was told before."""
+        if self._process is None:
+            return ""
+        how = "at random" if self.is_alive else str(self._moment)
+        end(self._process, kill=True)
+        self._process = None
+        return how
+
+    def come_back(self, moment: Moment | None = None) -> None:
+        """Start it again, to die at a moment of its own or not."""
+        self._moment = moment
+        self._process, self._port = begin_web(WebLife(self._url, self.key, self._port, moment))
+
+
 class Provider:
     """A double that is killed too, and comes back at the same port with the record it had."""
 
-    def __init__(self, folder: Path, chance: random.Random) -> None:
+    def __init__(self, folder: Path, chance: random.Random, web: Web | None = None) -> None:
         self.record = folder / "record.jsonl"
+        self.posts = folder / "posts.jsonl"
+        self._webhook = Webhook(web.webhook, web.key, self.posts, EVENT_FAULTS) if web else None
         self._chance = chance
         # Each kind once, and a success between, or the brake would hold the send; then by chance.
         once = [spec for kind in chance.sample(list(FAULTS), len(FAULTS)) for spec in (kind, "pass")]
@@ -146,12 +228,21 @@ class Provider:
         """End it: what it had taken in is on record, and nothing comes after."""
         end(self._process, kill=True)
 
+    def tell_all(self) -> None:
+        """Return when every event that it had to tell was taken in."""
+        while self._events_waiting():
+            time.sleep(GLANCE)
+
+    def _events_waiting(self) -> int:
+        with urllib.request.urlopen(f"{self.host}/double/requests") as answer:
+            return int(json.load(answer)["events_waiting"])
+
     def come_back(self, *, failing: bool = True) -> None:
         """Start it again."""
         self._begin(_BY_CHANCE if failing else [])
 
     def _begin(self, faults: list[str]) -> None:
-        life = ProviderLife(self.record, tuple(faults), self._chance.getrandbits(32), self._port)
+        life = ProviderLife(self.record, tuple(faults), self._chance.getrandbits(32), self._port, self._webhook)
         self._process, self._port = begin_provider(life)
 
 
@@ -184,6 +275,7 @@ class Story:
     plot: Plot
     database: Database
     provider: Provider
+    web: Web | None
     chance: random.Random
     cast: Cast
     told: Told = field(default_factory=Told)
@@ -205,7 +297,10 @@ class Story:
         """Some more people come."""
         numbers = range(self.joined + 1, self.joined + how_many + 1)
         self.joined += how_many
-        people = [NewSubscriber(f"reader{n}@example.org", "en", (), text_only=n % 10 == 0) for n in numbers]
+        people = [
+            NewSubscriber(f"{UNUSUAL.get(n % 40, 'reader')}{n}@example.org", "en", (), text_only=n % 10 == 0)
+            for n in numbers
+        ]
         with self.database.write() as session:
             now = SystemClock().now()
             import_subscribers(session, people, consent_source="paper form", suppression_key=KEY, actor=SHELL, now=now)
@@ -240,10 +335,15 @@ class Story:
             self.leave(month, self.chance.randint(0, 2))
             if self.chance.random() < 0.04:
                 self._be_without_provider(crew)
+            if self.web:
+                self._be_hard_on(self.web)
             self._watch(crew, LONGEST_LIFE / 2)
             crew = self._kill_one(crew)
         for living in crew:
             self._end(living, kill=True)
+        if self.web:
+            self._kill_web(self.web)
+            self.web.come_back()
 
     def _missing(self, crew: list[Living]) -> list[Part]:
         """Which processes are to be started, so that all are at work."""
@@ -269,6 +369,8 @@ class Story:
         # Of several that wait to lead, most are to be killed at random: their own moment may never come.
         if part is Part.SCHEDULER or self.chance.random() > (0.5 if self.plot.workers == 1 else 0.3):
             return None
+        if self.web and part is not Part.WORKER and self.chance.random() < 0.3:
+            return self.chance.choice(EVENTS_APPLIED)
         at = self.chance.choice(ON_THE_WAY)
         return Moment(at.statement, at.when, self.chance.randint(1, 3))
 
@@ -296,6 +398,18 @@ class Story:
         self._watch(crew, LONGEST_LIFE)
         self.provider.come_back()
 
+    def _be_hard_on(self, web: Web) -> None:
+        """Bring it back when it is gone; else kill it sometimes, and what is told meanwhile must wait."""
+        if not web.is_alive:
+            self._kill_web(web)
+            web.come_back(self.chance.choice((None, *EVENTS_TAKEN_IN)))
+        elif self.chance.random() < 0.2:
+            self._kill_web(web)
+
+    def _kill_web(self, web: Web) -> None:
+        if how := web.kill():
+            self.told.happened[f"the web killed: {how}"] += 1
+
     def _goes_on(self) -> bool:
         self._let_go_on()
         return is_under_way(self.database)
@@ -314,10 +428,12 @@ class Story:
             return bool(session.scalar(select(exists().where(Send.edition == month.serial))))
 
     def _calm(self) -> None:
-        """Processes that nobody kills, until nothing more happens by itself."""
+        """Processes that nobody kills, until nothing more happens by itself and nothing more is told."""
         self._live_unharmed()
+        self.provider.tell_all()
         while self._goes_on():
             self._live_unharmed()
+            self.provider.tell_all()
 
     def _live_unharmed(self) -> None:
         for living in [self._begin(part) for part in self._parts()]:
@@ -342,6 +458,8 @@ class Story:
                 batches=session.scalars(select(Batch).where(Batch.edition == month.serial)).all(),
                 progress=get_progress(session, month.edition),
                 shown=sum(people for _, people in list_uncertain(session, month.edition)),
+                status=reconcile(session, month.edition, now=SystemClock().now()),
+                told_of=read_told_of(self.provider.record, self.provider.posts),
                 left=month.left,
                 given_up=frozenset(month.given_up),
                 sent_again=frozenset(month.sent_again),
@@ -389,6 +507,7 @@ class Story:
                     verdict = Verdict.SEND_AGAIN
                     month.sent_again.add(attempt.id)
                 self.told.people[f"settled by a person: {verdict}"] += len(people)
+                self.told.attempts["settled by a person"] += 1
                 now = SystemClock().now()
                 steering.settle_uncertain(session, month.edition, attempt.id, verdict, actor=self.cast.max, now=now)
 
@@ -398,6 +517,7 @@ class Story:
     def _count_people(self, month: Month) -> None:
         evidence = self._evidence(month)
         self.told.attempts.update(str(attempt.state) for attempt in evidence.attempts)
+        self.told.attempts["settled by an event"] += sum(attempt.proved_at is not None for attempt in evidence.attempts)
         self.told.people.update(
             {
                 "in the audience": len(month.expected),

@@ -10,6 +10,7 @@ import pytest
 
 from newsletter.delivery.model import AttemptState, BatchState, DeliveryState, Progress, SendState
 from newsletter.delivery.tables import Attempt, Batch, Delivery
+from newsletter.provider_events.model import Reconciliation
 from newsletter.subscribers.model import LeftOut
 from tests.chaos.judge import Evidence, broken_promises
 from tests.factories import NOON
@@ -38,13 +39,21 @@ def _progress(state: SendState, **people: int) -> Progress:
     )
 
 
+def _status(**people: int) -> Reconciliation:
+    states = {**dict.fromkeys(("delivered", "bounced", "dropped", "deferred", "not_heard_of"), 0), **people}
+    beside = dict.fromkeys(("silent_for_a_day", "silent_for_three", "complaints", "left"), 0)
+    return Reconciliation(
+        handed_over=sum(states.values()), **states, **beside, accepted_twice={}, last_post_at=None, gaps=()
+    )
+
+
 def all_went_well() -> Evidence:
-    """One has it, one left before, one is not known."""
+    """One has it, as an event told; one left before, one is not known."""
     return Evidence(
         accepted={1: ["na1"]},
         expected=frozenset({1, 2, 3}),
         deliveries=[
-            _delivery(1, DeliveryState.HANDED_OVER),
+            _delivery(1, DeliveryState.DELIVERED),
             _delivery(2, DeliveryState.LEFT_OUT, LeftOut.LEFT.value),
             _delivery(3, DeliveryState.UNCERTAIN),
         ],
@@ -52,6 +61,8 @@ def all_went_well() -> Evidence:
         batches=[Batch(edition=1, number=1, state=BatchState.UNCERTAIN, people=3)],
         progress=_progress(SendState.RUNNING, handed_over=1, uncertain=1, left_out=1),
         shown=1,
+        status=_status(delivered=1),
+        told_of=frozenset({"na1"}),
         left={2: NOON},
     )
 
@@ -89,6 +100,16 @@ BROKEN: dict[str, Callable[[Evidence], Evidence]] = {
     "handed over: 2 are told and 1 found": lambda e: replace(e, progress=replace(e.progress, handed_over=2)),
     "in batches: 2 are told and 3 found": lambda e: replace(
         e, batches=[Batch(edition=1, number=1, state=BatchState.UNCERTAIN, people=2)]
+    ),
+    "delivered: 0 are told and 1 found": lambda e: replace(e, status=_status(not_heard_of=1)),
+    "accepted: 2 are told and 1 found": lambda e: replace(e, status=_status(delivered=1, bounced=1)),
+    "na0 was told of and is uncertain": lambda e: replace(
+        e, attempts=[_attempt("na0", AttemptState.UNCERTAIN), *e.attempts], told_of=frozenset({"na0"})
+    ),
+    "1 was told of and is uncertain": lambda e: _with_state(e, 1, DeliveryState.UNCERTAIN),
+    "1 was told of and is left out": lambda e: _with_state(e, 1, DeliveryState.LEFT_OUT, LeftOut.NOT_SENT.value),
+    "proved by events and never accepted: ['na2']": lambda e: replace(
+        e, attempts=[*e.attempts, Attempt(id="na2", edition=1, batch=1, state=AttemptState.ACCEPTED, proved_at=NOON)]
     ),
     "batch 1 was repeated by itself after na0": lambda e: replace(
         e, attempts=[_attempt("na0", AttemptState.UNCERTAIN), *e.attempts]

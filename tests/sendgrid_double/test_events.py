@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import time
 from datetime import UTC, datetime
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
+from typing import ClassVar
 
 import orjson
 import pytest
@@ -14,12 +17,14 @@ from newsletter.providers.sendgrid.events import read_post
 from newsletter.sendgrid_double.description import MailSend
 from newsletter.sendgrid_double.events import (
     EventFaults,
+    EventPoster,
     events_of,
     open_key,
     public_key,
     read_event_faults,
     read_fate,
 )
+from newsletter.sendgrid_double.record import Record, RecordedPost, read_posts
 
 NOW = datetime(2026, 11, 3, 12, tzinfo=UTC)
 
@@ -66,8 +71,50 @@ def test_a_failure_that_is_none_is_refused(spec: str) -> None:
 
 
 def test_failures_are_read_as_they_are_written() -> None:
-    specs = ("lost@0.1", "repeated@0.5", "without-id@1", "shuffled", "delay:5")
-    assert read_event_faults(specs) == EventFaults(0.1, 0.5, 1.0, True, 5.0)
+    specs = ("lost@0.1", "post-lost@0.2", "repeated@0.5", "without-id@1", "shuffled", "delay:5")
+    assert read_event_faults(specs) == EventFaults(0.1, 0.2, 0.5, 1.0, True, 5.0)
+
+
+class Reluctant(BaseHTTPRequestHandler):
+    """A webhook that hangs up first, then is not able to, and takes the third post."""
+
+    posts: ClassVar[list[bytes]] = []
+
+    def do_POST(self) -> None:
+        """Answer one post."""
+        self.posts.append(self.rfile.read(int(self.headers["Content-Length"])))
+        if len(self.posts) > 1:
+            self.send_response(503 if len(self.posts) == 2 else 204)
+            self.end_headers()
+
+    def log_message(self, format: str, *args: object) -> None:
+        """Say nothing."""
+
+
+def test_a_post_that_is_not_taken_is_tried_again_until_it_is(tmp_path: Path) -> None:
+    record = tmp_path / "posts.jsonl"
+    with HTTPServer(("127.0.0.1", 0), Reluctant) as webhook:
+        poster = EventPoster(
+            f"http://127.0.0.1:{webhook.server_port}/", open_key(None), EventFaults(repeated=1), record=Record(record)
+        )
+        poster.tell(request_to("ana@example.org"), "id", NOW)
+        for tries in (1, 2, 3):
+            assert poster.waiting == 1
+            webhook.handle_request()
+            assert len(Reluctant.posts) == tries
+    while poster.waiting:
+        time.sleep(0.01)
+    assert len(set(Reluctant.posts)) == 1
+    assert read_posts(record) == [RecordedPost("id", events=4, lost=0, repeated=2, tries=3)]
+
+
+@pytest.mark.parametrize("faults", [EventFaults(post_lost=1), EventFaults(lost=1)])
+def test_what_is_lost_as_a_whole_is_not_posted_and_is_on_record(tmp_path: Path, faults: EventFaults) -> None:
+    record = tmp_path / "posts.jsonl"
+    poster = EventPoster("http://127.0.0.1:9/", open_key(None), faults, record=Record(record))
+    poster.tell(request_to("ana@example.org"), "id", NOW)
+    assert poster.waiting == 0
+    assert read_posts(record) == [RecordedPost("id", events=0, lost=2, repeated=0, tries=0)]
 
 
 def test_a_key_is_made_once_and_kept_for_its_owner(tmp_path: Path) -> None:
