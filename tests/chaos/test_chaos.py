@@ -21,7 +21,7 @@ def test_kills_and_failures_lose_nobody_and_double_nobody(database_url: str, tmp
 def test_what_is_uncertain_is_settled_by_events_or_shown_though_events_are_lost_and_repeated(
     database_url: str, tmp_path: Path
 ) -> None:
-    told = _live_through(Plot(database_url, 3, KILLS, _any_seed(), events=True), tmp_path)
+    told = _live_through(Plot(database_url, 3, KILLS, _any_seed(), people=400, events=True), tmp_path)
     assert told.events["posts taken in"] > 0
     assert told.events["lost"] > 0
     assert told.events["repeated"] > 0
