@@ -441,7 +441,10 @@ def mark_stale(
     marked = 0
     for attempt, edition, number in rows:
         batch = session.scalar(
-            select(Batch).where(is_batch(edition, number)).with_for_update().execution_options(populate_existing=True)
+            select(Batch)
+            .where(is_batch(edition, number))
+            .with_for_update(key_share=True)
+            .execution_options(populate_existing=True)
         )
         assert batch is not None, "batches are never deleted"
         if not _set_attempt(session, attempt, AttemptState.UNCERTAIN, "the worker ended before an answer came", now):

@@ -50,8 +50,9 @@ def close_stopped(session: Session, edition: int) -> int:
 
     Called by all that plans people again, since a send may be stopped while they are on their way.
     """
-    # Kept until the end: a stop that is under way would not see what is planned again here.
-    state = session.scalar(select(Send.state).where(Send.edition == edition).with_for_update())
+    # Kept until the end: a stop that is under way would not see what is planned again here. The lock is that of a
+    # change (key_share): a stronger one would wait for whoever only refers to the row, and they for it.
+    state = session.scalar(select(Send.state).where(Send.edition == edition).with_for_update(key_share=True))
     if state is not SendState.STOPPED:
         return 0
     waiting = and_(Batch.edition == edition, Batch.state.in_(WAITING))
@@ -243,7 +244,7 @@ def tell_if_accepted_twice(
 
 def lock_send(session: Session, edition: int) -> Send:
     """The row of a send, kept from others until the transaction ends."""
-    return session.get_one(Send, edition, with_for_update=True, populate_existing=True)
+    return session.get_one(Send, edition, with_for_update={"key_share": True}, populate_existing=True)
 
 
 def count_changed(session: Session, statement: Update, values: Mapping[str, Any]) -> int:

@@ -64,7 +64,7 @@ _WHAT_MAY_GO = (
         or_(_batch.c.not_before.is_(None), _batch.c.not_before <= _NOW),
         _NOT_LOCKED,
     )
-    .with_for_update(of=_batch, skip_locked=True)
+    .with_for_update(of=_batch, skip_locked=True, key_share=True)
 )
 # Only of sends that began with this `transport`: what another one accepted, this one cannot know.
 # From a database that is locked there is none.
@@ -134,7 +134,7 @@ ADD_ATTEMPT = insert(_attempt)
 LOCK_BATCH = (
     select(_batch.c.state, _batch.c.attempt, _batch.c.failures, _batch.c.deferrals)
     .where(is_batch(_EDITION, _NUMBER))
-    .with_for_update()
+    .with_for_update(key_share=True)
 )
 
 HAND_OVER = (

@@ -60,7 +60,7 @@ def settle_uncertain(
     rows = _batches_in_doubt(session, send.edition, attempt)
     if not rows or not all(_may_settle(row) for row in rows):
         raise Refused(f"{attempt} of {edition} is not uncertain; nothing was changed.")
-    state = session.scalar(select(Send.state).where(Send.edition == send.edition).with_for_update())
+    state = session.scalar(select(Send.state).where(Send.edition == send.edition).with_for_update(key_share=True))
     if verdict is Verdict.SEND_AGAIN and state is SendState.STOPPED:
         raise Refused(f"{edition} was stopped; nothing of it is sent again. Say whether it was sent or not.")
     people = sum(_settle_in_batch(session, row, attempt, verdict, now) for row in rows)
@@ -79,7 +79,7 @@ def _batches_in_doubt(session: Session, edition: int, attempt: str) -> Sequence[
         select(Batch)
         .where(Batch.edition == edition, Batch.uncertain > 0, in_doubt)
         .order_by(Batch.number)
-        .with_for_update()
+        .with_for_update(key_share=True)
         .execution_options(populate_existing=True)
     ).all()
 
@@ -206,7 +206,7 @@ def stop(session: Session, edition: str, *, actor: StaffActor, now: datetime) ->
     from_ = [state for state, moves in SEND_MOVES.items() if SendState.STOPPED in moves]
     # A batch that takes off at this moment does so before: who is in it is not left out.
     waiting = (Batch.edition == send.edition, Batch.state.in_(WAITING))
-    session.execute(select(Batch.number).where(*waiting).order_by(Batch.number).with_for_update())
+    session.execute(select(Batch.number).where(*waiting).order_by(Batch.number).with_for_update(key_share=True))
     if not move_send(session, send.edition, SendState.STOPPED, *from_, finished_at=now):
         raise _cannot(session, edition, "stopped")
     out = close_stopped(session, send.edition)

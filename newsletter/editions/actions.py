@@ -45,7 +45,7 @@ def submit(
             select(Edition)
             .where(Edition.month == snapshot.month, Edition.mailing == snapshot.mailing)
             .order_by(Edition.number)
-            .with_for_update()
+            .with_for_update(key_share=True)
             .execution_options(populate_existing=True)
         )
     )
@@ -301,7 +301,12 @@ def _make_way(session: Session, other: Edition, content_hash: str, actor: StaffA
 
 def _locked(session: Session, edition: str) -> Edition:
     """An edition's row, kept from others until the transaction ends; raises NotFound."""
-    found = select(Edition).where(Edition.id == edition).with_for_update().execution_options(populate_existing=True)
+    found = (
+        select(Edition)
+        .where(Edition.id == edition)
+        .with_for_update(key_share=True)
+        .execution_options(populate_existing=True)
+    )
     return session.scalar(found) or get_edition(session, edition)
 
 

@@ -11,6 +11,7 @@ import multiprocessing
 import os
 import signal
 import threading
+import time
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
 from datetime import timedelta
@@ -21,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 import uvicorn
-from sqlalchemy import Engine, and_, event, exists, or_, select
+from sqlalchemy import Engine, and_, event, exists, literal, or_, select
 from sqlalchemy.orm import configure_mappers
 
 from newsletter.addresses import read_smtp_url
@@ -62,6 +63,8 @@ PERIOD = timedelta(seconds=0.3)
 RHYTHM = Rhythm(poll=0.1, beat=0.2, begin_again=0.1)
 GLANCE = 0.1
 """Seconds between two looks at whether something is left to do."""
+HANGS_AFTER = 240
+"""Seconds after which what takes a few of them counts as hanging."""
 
 # Once, in the process that all lives are forked from.
 configure_mappers()
@@ -202,13 +205,18 @@ def _fork(live: Callable[..., None], life: Life | ProviderLife | WebLife) -> tup
         return process, int(ours.recv())
 
 
+def fail_if_it_hangs(since: float) -> None:
+    """Raise when something that takes seconds has taken minutes."""
+    assert time.monotonic() - since < HANGS_AFTER, "it hangs"
+
+
 def watch(processes: Collection[BaseProcess], seconds: float) -> None:
     """Wait so long, or until one of them has ended."""
     wait([process.sentinel for process in processes], timeout=seconds)
 
 
-def is_under_way(database: Database) -> bool:
-    """Whether anything would still happen by itself."""
+def is_under_way(database: Database, *, hears_events: bool = True) -> bool:
+    """Whether anything would still happen by itself, or at least where no event is heard."""
     its = Batch.edition == Send.edition
     goes_on = exists().where(its, Batch.state.in_((BatchState.PLANNED, BatchState.CLAIMED)))
     waits_for_a_person = exists().where(its, Batch.state.in_((BatchState.UNCERTAIN, BatchState.REJECTED)))
@@ -221,7 +229,7 @@ def is_under_way(database: Database) -> bool:
     )
     waits_to_be_applied = exists().where(ReceivedPost.state == PostState.WAITING)
     with database.read() as session:
-        happens = session.scalar(select(or_(exists().where(moves), waits_to_be_applied)))
+        happens = session.scalar(select(or_(exists().where(moves), and_(literal(hears_events), waits_to_be_applied))))
         return bool(list_due(session, SystemClock().now()) or happens)
 
 
@@ -246,7 +254,7 @@ def _answer(life: WebLife, busy: Connection) -> None:
         _die_at(database.engine, life.moment)
     key = open_key(life.key).public_key()
     site = Site(read_settings(ROOT, {}), database, Tokens([KEY]), SystemClock(), read_brand(ROOT), webhook_key=key)
-    config = uvicorn.Config(create_app(site, public_only=True), lifespan="off", log_level="error", access_log=False)
+    config = uvicorn.Config(create_app(site, public_only=True), lifespan="off", log_config=None, access_log=False)
     busy.send(listening.getsockname()[1])
     uvicorn.Server(config).run(sockets=[listening])
 
@@ -287,8 +295,9 @@ def _transport(life: Life) -> Transport:
 
 
 def _work_once(worker: Worker, rules: Rules) -> None:
-    pause = threading.Event()
+    pause, began = threading.Event(), time.monotonic()
     while True:
+        fail_if_it_hangs(began)
         run_until_idle(worker, rules)
         if not is_under_way(worker.database):
             return
@@ -300,9 +309,11 @@ def _run(part: Runner | QueueWorker, database: Database) -> None:
     # It tells of each look that was late, and they are many where the machine is busy.
     logging.getLogger("apscheduler").setLevel(logging.ERROR)
     part.start()
-    pause = threading.Event()
-    while is_under_way(database):
+    pause, began = threading.Event(), time.monotonic()
+    # A worker applies no events, and who does may have ended before the last of them came.
+    while is_under_way(database, hears_events=isinstance(part, Runner)):
         assert part.is_alive
+        fail_if_it_hangs(began)
         pause.wait(GLANCE)
     part.stop()
 

@@ -44,6 +44,7 @@ from tests.chaos.lives import (
     begin_provider,
     begin_web,
     end,
+    fail_if_it_hangs,
     is_under_way,
     watch,
 )
@@ -230,7 +231,9 @@ class Provider:
 
     def tell_all(self) -> None:
         """Return when every event that it had to tell was taken in."""
+        began = time.monotonic()
         while self._events_waiting():
+            fail_if_it_hangs(began)
             time.sleep(GLANCE)
 
     def _events_waiting(self) -> int:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import threading
 
 import pytest
+from sqlalchemy import text, update
 
 from newsletter.database.audit import SCHEDULER
 from newsletter.database.session import Database
-from newsletter.delivery import batches, steering
+from newsletter.delivery import batches, moves, steering
 from newsletter.delivery.model import Flight, SendState, Verdict, delivery_id
 from newsletter.delivery.queries import get_progress
+from newsletter.delivery.tables import Send
 from newsletter.errors import Refused
 from newsletter.providers.contract import Outcome, PersonalReceipt, Receipt
 from newsletter.schedule import jobs
@@ -133,3 +135,34 @@ def test_a_stop_while_a_batch_takes_off_leaves_nobody_out_who_is_in_it(database:
     with database.write() as session:
         batches.record_answer(session, flight, Receipt(Outcome.ACCEPTED), actor=SCHEDULER, now=NOON)
     assert ended(database, edition) == (3, 0, 0)
+
+
+@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
+def test_who_changed_a_send_and_then_keeps_it_waits_for_nobody_behind_them(database: Database) -> None:
+    edition, flight = flying(database)
+    number = flight.claim.edition
+
+    def keep() -> None:
+        with database.write() as session:
+            moves.close_stopped(session, number)
+
+    behind = threading.Thread(target=keep)
+    with database.write() as session:
+        session.execute(update(Send).where(Send.edition == number).values(failing=1))
+        behind.start()
+        assert is_blocked(database, behind)
+        # With a stronger lock than the change took, each of the two would wait for the other.
+        assert moves.close_stopped(session, number) == 0
+    behind.join()
+    with database.read() as session:
+        assert get_progress(session, edition).state is SendState.RUNNING
+
+
+def is_blocked(database: Database, other: threading.Thread) -> bool:
+    """Whether a thread comes to wait for a lock in PostgreSQL before it ends."""
+    blocked = text("SELECT count(*) FROM pg_stat_activity WHERE cardinality(pg_blocking_pids(pid)) > 0")
+    while other.is_alive():
+        with database.read() as session:
+            if session.scalar(blocked):
+                return True
+    return False

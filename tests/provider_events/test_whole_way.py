@@ -40,7 +40,7 @@ def test_what_the_double_tells_arrives_and_adds_up(database: Database, tmp_path:
     site = Site(
         read_settings(ROOT, {}), database, Tokens([KEY]), clock, read_brand(ROOT), webhook_key=PRIVATE.public_key()
     )
-    server = uvicorn.Server(uvicorn.Config(create_app(site), port=0, log_level="error", lifespan="off"))
+    server = uvicorn.Server(uvicorn.Config(create_app(site), port=0, log_config=None, lifespan="off"))
     serving = threading.Thread(target=server.run)
     serving.start()
     while not server.started:

@@ -24,7 +24,7 @@ from tests.web.conftest import Running
 def address(running: Running) -> Iterator[str]:
     """The site, answering on this machine."""
     with socket.create_server(("127.0.0.1", 0)) as listening:
-        config = uvicorn.Config(create_app(running.site), log_level="warning", lifespan="off")
+        config = uvicorn.Config(create_app(running.site), log_config=None, lifespan="off")
         server = uvicorn.Server(config)
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
         thread.start()
