@@ -233,8 +233,6 @@ def record_answer(
     }
     if not count_changed(session, statements.ANSWER_ATTEMPT, answer):
         return False
-    if receipt.not_before:
-        pacing.slow_down(session, lock_send(session, edition).transport, receipt.not_before)
     newest = batch.state is BatchState.IN_FLIGHT and batch.attempt == flight.attempt
     # The first fence is of the first claim: before it nothing of this batch went.
     if answer["to"] is AttemptState.ACCEPTED and not idempotent and not (newest and flight.claim.fence == 1):
@@ -247,22 +245,16 @@ def record_answer(
     elif accepted_late or (newest and not _accept_whole(session, flight, receipt)):
         _settle_people(session, flight, receipt, outcome, batch.deferrals, now)
         _settle_batch(session, edition, number, outcome)
-    if not (newest or accepted_late):
-        audit_batch(
-            session, actor, now, "late answer", edition, number, attempt=flight.attempt, outcome=receipt.outcome.value
-        )
-        return True
-    _settle_send(session, edition, receipt, outcome, actor, now, brake)
-    audit_batch(
-        session,
-        actor,
-        now,
-        f"batch {receipt.outcome.value}",
-        edition,
-        number,
-        attempt=flight.attempt,
-        people=flight.people,
-    )
+    if newest or accepted_late:
+        _settle_send(session, edition, receipt, outcome, actor, now, brake)
+        told: Mapping[str, str | int] = {"attempt": flight.attempt, "people": flight.people}
+        audit_batch(session, actor, now, f"batch {receipt.outcome.value}", edition, number, **told)
+    else:
+        told = {"attempt": flight.attempt, "outcome": receipt.outcome.value}
+        audit_batch(session, actor, now, "late answer", edition, number, **told)
+    if receipt.not_before:
+        # Last of all: who claims a batch keeps it while waiting for the row of the pace.
+        pacing.slow_down(session, session.get_one(Send, edition).transport, receipt.not_before)
     return True
 
 

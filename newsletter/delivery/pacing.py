@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
-from sqlalchemy import ColumnElement, case, or_, update
-from sqlalchemy.orm import InstrumentedAttribute, Session
+from sqlalchemy import BigInteger, BindParameter, ColumnElement, bindparam, case, or_, update
+from sqlalchemy.orm import Session
 
-from newsletter.database.base import insert_or_skip
+from newsletter.database.base import insert_or_skip, table_of
 from newsletter.delivery.model import Rate, Slot
 from newsletter.delivery.tables import Pace
 
@@ -22,14 +22,37 @@ FURTHEST = timedelta(hours=2)
 """Nobody asks us to slow down for longer (at most an hour is obeyed), and clocks of workers do not differ by more."""
 
 
+def _later(one: ColumnElement[int], other: ColumnElement[int]) -> ColumnElement[int]:
+    return case((one > other, one), else_=other)
+
+
+def _microseconds(name: str) -> BindParameter[int]:
+    return bindparam(name, type_=BigInteger())
+
+
+_pace = table_of(Pace)
+# Who has rested may go ahead of the even spacing by the head start; after a time when nothing might go, nobody.
+_FREE_FROM = _later(
+    _later(_pace.c.busy_until, _microseconds("now")), _pace.c.closed_until + _microseconds("head_start")
+)
+_BOOK = (
+    update(_pace)
+    .where(_pace.c.account == bindparam("of_account"), _FREE_FROM - _microseconds("head_start") <= bindparam("latest"))
+    .values(busy_until=_FREE_FROM + _microseconds("interval"))
+    .returning(_pace.c.busy_until)
+)
+"""Made once, since every batch books."""
+
+
 def reserve_slot(session: Session, account: str, rate: Rate, *, now: datetime, latest: datetime) -> Slot:
     """The next instant at which a request through an account may go; it is reserved unless it is after `latest`.
 
     What is booked further ahead than anybody books is of a clock that was put back since, and does not count.
     """
-    _begin(session, account)
     at = _book(session, account, rate, now, latest)
-    if at is None and _forget_a_time_that_never_was(session, account, rate, latest):
+    if at is None:
+        _begin(session, account)
+        _forget_a_time_that_never_was(session, account, rate, latest)
         at = _book(session, account, rate, now, latest)
     if at is not None:
         return Slot(at, reserved=True)
@@ -40,31 +63,30 @@ def reserve_slot(session: Session, account: str, rate: Rate, *, now: datetime, l
 
 def _book(session: Session, account: str, rate: Rate, now: datetime, latest: datetime) -> datetime | None:
     interval, head_start = rate.interval // _MICROSECOND, rate.head_start // _MICROSECOND
-    # Who has rested may go ahead of the even spacing by the head start; after a time when nothing might go, nobody.
-    free_from = _later(_later(Pace.busy_until, _count(now)), Pace.closed_until + head_start)
     busy_until = session.scalar(
-        update(Pace)
-        .where(Pace.account == account, free_from - head_start <= _count(latest))
-        .values(busy_until=free_from + interval)
-        .returning(Pace.busy_until)
-        .execution_options(synchronize_session=False)
+        _BOOK,
+        {
+            "of_account": account,
+            "now": _count(now),
+            "latest": _count(latest),
+            "interval": interval,
+            "head_start": head_start,
+        },
     )
     return None if busy_until is None else max(_instant(busy_until - interval - head_start), now)
 
 
-def _forget_a_time_that_never_was(session: Session, account: str, rate: Rate, latest: datetime) -> bool:
+def _forget_a_time_that_never_was(session: Session, account: str, rate: Rate, latest: datetime) -> None:
     furthest = _count(latest + FURTHEST + rate.head_start + rate.interval)
-    found = session.scalar(
+    session.execute(
         update(Pace)
         .where(Pace.account == account, or_(Pace.busy_until > furthest, Pace.closed_until > furthest))
         .values(
             busy_until=case((Pace.busy_until > furthest, 0), else_=Pace.busy_until),
             closed_until=case((Pace.closed_until > furthest, 0), else_=Pace.closed_until),
         )
-        .returning(Pace.account)
         .execution_options(synchronize_session=False)
     )
-    return found is not None
 
 
 def slow_down(session: Session, account: str, until: datetime) -> None:
@@ -86,10 +108,6 @@ def lock_account(session: Session, account: str) -> None:
 
 def _begin(session: Session, account: str) -> None:
     session.execute(insert_or_skip(session, Pace).values(account=account, busy_until=0, closed_until=0))
-
-
-def _later(one: ColumnElement[int] | InstrumentedAttribute[int], other: ColumnElement[int] | int) -> ColumnElement[int]:
-    return case((one > other, one), else_=other)
 
 
 def _count(instant: datetime) -> int:

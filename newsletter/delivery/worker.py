@@ -12,14 +12,16 @@ import time
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from enum import StrEnum
+
+from sqlalchemy.orm import Session
 
 from newsletter.clock import Clock
 from newsletter.database.audit import SCHEDULER
 from newsletter.database.session import DATABASE_AWAY, Database
 from newsletter.delivery import batches, pacing, plan, steering
-from newsletter.delivery.model import Claim, ContentChanged, Flight, Limits, LostClaim, Variant, delivery_id
+from newsletter.delivery.model import Claim, ContentChanged, Flight, Limits, LostClaim, Slot, Variant, delivery_id
 from newsletter.delivery.queries import list_recipients
 from newsletter.editions.queries import get_content
 from newsletter.editions.tables import Edition
@@ -87,8 +89,12 @@ def _send(worker: Worker, only: tuple[int, int] | None = None) -> Step:
             only=only,
             daily=worker.limits.daily,
         )
+        slot = _reserve_slot(worker, session) if claim else None
     if claim is None:
         return Step.NOTHING_TO_DO
+    if slot and not slot.reserved:
+        _give_back(worker, claim, not_before=slot.at)
+        return Step.GAVE_UP
     try:
         batch = build_batch(worker, claim)
     except DATABASE_AWAY:
@@ -97,7 +103,8 @@ def _send(worker: Worker, only: tuple[int, int] | None = None) -> Step:
         # By its name alone: its words may hold an address.
         _pause(worker, claim, f"batch {claim.batch} could not be built: {type(error).__name__}")
         return Step.GAVE_UP
-    if not _wait_for_slot(worker, claim):
+    if slot and worker.stopping.wait((slot.at - worker.clock.now()).total_seconds()):
+        _give_back(worker, claim, not_before=None)
         return Step.GAVE_UP
     try:
         began = _seconds_awake_or_asleep()
@@ -162,21 +169,19 @@ def _personal(tokens: Tokens, base_url: str, claim: Claim, recipients: list[Reci
         )
 
 
-def _wait_for_slot(worker: Worker, claim: Claim) -> bool:
-    """Wait until this request may go; False, with the claim given back, when that is too far away or we must end."""
+def _reserve_slot(worker: Worker, session: Session) -> Slot | None:
+    """When the request of a batch that was just claimed may go; None when there is no pace to keep."""
     if worker.limits.rate is None or not worker.transport.paced:
-        return True
+        return None
     now = worker.clock.now()
+    return pacing.reserve_slot(
+        session, worker.transport.name, worker.limits.rate, now=now, latest=now + worker.lease / 2
+    )
+
+
+def _give_back(worker: Worker, claim: Claim, *, not_before: datetime | None) -> None:
     with worker.database.write() as session:
-        slot = pacing.reserve_slot(
-            session, worker.transport.name, worker.limits.rate, now=now, latest=now + worker.lease / 2
-        )
-    if slot.reserved and not worker.stopping.wait((slot.at - now).total_seconds()):
-        return True
-    with worker.database.write() as session:
-        not_before = None if slot.reserved else slot.at
         batches.give_back(session, claim, actor=SCHEDULER, now=worker.clock.now(), not_before=not_before)
-    return False
 
 
 def _hand_over(worker: Worker, batch: OutgoingBatch, began: float) -> Receipt:
