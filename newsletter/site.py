@@ -8,13 +8,15 @@ from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from jinja2 import Environment, FileSystemLoader, StrictUndefined, pass_context
+from jinja2.runtime import Context
 from starlette.requests import Request
 from starlette.responses import HTMLResponse
 from starlette.types import Scope
 
 from newsletter.clock import Clock, SystemClock
 from newsletter.database.session import Database
+from newsletter.languages import SpokenLanguage, speak
 from newsletter.providers.sendgrid.signature import PublicKey, read_public_key
 from newsletter.rendering.brand import Brand, read_brand
 from newsletter.settings import Settings
@@ -65,16 +67,19 @@ def make_site(settings: Settings, database: Database) -> Site:
 
 
 class Pages:
-    """The HTML pages of one folder of templates, escaped and strict about missing names."""
+    """The HTML pages of one folder of templates, escaped, strict about missing names, translated as they are shown."""
 
     def __init__(self, folder: Path) -> None:
         self._templates = Environment(
             loader=FileSystemLoader(folder),
             autoescape=True,
             undefined=StrictUndefined,
+            extensions=["jinja2.ext.i18n"],
             trim_blocks=True,
             lstrip_blocks=True,
         )
+        self._templates.policies["ext.i18n.trimmed"] = True
+        self._templates.install_gettext_callables(_gettext, _ngettext, newstyle=True)  # type: ignore[attr-defined]
 
     def show(
         self,
@@ -82,15 +87,30 @@ class Pages:
         name: str,
         values: Mapping[str, Any],
         *,
+        language: SpokenLanguage | None = None,
         status: int = 200,
         headers: Mapping[str, str] | None = None,
         policy: str = STRICT,
     ) -> HTMLResponse:
-        """A page with its values, under the strict content policy unless another is given."""
+        """A page with its values, in English and under the strict content policy unless others are given."""
+        language = language or speak("en")
         html = self._templates.get_template(name).render(
-            clinic=site.settings.clinic, sender=site.settings.sender, **values
+            clinic=site.settings.clinic, sender=site.settings.sender, language=language, **values
         )
-        return HTMLResponse(html, status, {"Content-Security-Policy": policy, **(headers or {})})
+        about = {"Content-Security-Policy": policy, "Content-Language": language.code}
+        return HTMLResponse(html, status, {**about, **(headers or {})})
+
+
+@pass_context
+def _gettext(context: Context, message: str) -> str:
+    language: SpokenLanguage = context["language"]
+    return language.translations.gettext(message)
+
+
+@pass_context
+def _ngettext(context: Context, one: str, many: str, number: int) -> str:
+    language: SpokenLanguage = context["language"]
+    return language.translations.ngettext(one, many, number)
 
 
 def site_of(request: Request) -> Site:

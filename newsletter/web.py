@@ -16,7 +16,7 @@ from newsletter.addresses import is_loopback
 from newsletter.operations.metrics import Measurements
 from newsletter.operations.routes import ROUTES as OPERATIONS
 from newsletter.operations.routes import CountAnswers
-from newsletter.public.pages import PAGES
+from newsletter.public.pages import show_page
 from newsletter.public.routes import ROUTES as PUBLIC
 from newsletter.settings import Settings
 from newsletter.site import STRICT, Site
@@ -77,8 +77,8 @@ class SafeHeaders:
 
 
 def _not_found(request: Request, error: Exception) -> Response:
-    return PAGES.show(request.app.state.site, "not_found.html", {}, status=404)
+    return show_page(request, "not_found.html", status=404)
 
 
 def _failed(request: Request, error: Exception) -> Response:
-    return PAGES.show(request.app.state.site, "failed.html", {}, status=500)
+    return show_page(request, "failed.html", status=500)

@@ -8,7 +8,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from newsletter.editions.queries import find_sent, get_content
-from newsletter.public.pages import PAGES
+from newsletter.public.pages import show_page
 from newsletter.rendering.model import LinkTag
 from newsletter.site import letter_response, site_of
 
@@ -23,7 +23,7 @@ def show(request: Request) -> Response:
         edition = find_sent(session, month=named[1], mailing=named[2]) if named else None
         content = get_content(session, edition.serial) if edition else None
     if content is None:
-        return PAGES.show(site, "not_found.html", {}, status=404)
+        return show_page(request, "not_found.html", status=404)
     # The personal links of a mail have no place here; whoever wants to leave can always write.
     html = content.html.replace(f"{content.base_url}/media/", "/media/")
     for tag in LinkTag:

@@ -8,7 +8,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from newsletter.editions.queries import find_picture
-from newsletter.public.pages import PAGES
+from newsletter.public.pages import show_page
 from newsletter.site import site_of
 
 _NAME = re.compile(r"([0-9a-f]{64})\.[a-z]{3,4}")
@@ -21,7 +21,7 @@ def show(request: Request) -> Response:
     with site.database.read() as session:
         picture = find_picture(session, found[1]) if found else None
         if picture is None or picture.name != request.path_params["name"]:
-            return PAGES.show(site, "not_found.html", {}, status=404)
+            return show_page(request, "not_found.html", status=404)
         return Response(
             picture.content,
             media_type=picture.media_type,

@@ -13,7 +13,7 @@ from starlette.responses import Response
 
 from newsletter.database.audit import Actor
 from newsletter.database.session import DatabaseBusy
-from newsletter.public.pages import PAGES, mask
+from newsletter.public.pages import mask, show_page
 from newsletter.site import PRIVATE, Site, site_of
 from newsletter.subscribers.actions import unsubscribe
 from newsletter.subscribers.tables import Subscriber
@@ -28,11 +28,12 @@ def show(request: Request) -> Response:
     try:
         bearer = _bearer(site, request.path_params["token"])
     except LinkRefused as error:
-        return link_refused(site, error)
+        return link_refused(request, error)
     with site.database.read() as session:
         subscriber = session.get(Subscriber, bearer.subscriber)
         address = mask(subscriber.address) if subscriber and subscriber.address else ""
-    return PAGES.show(site, "unsubscribe.html", {"address": address}, headers=PRIVATE)
+        reads = subscriber.language if subscriber else None
+    return show_page(request, "unsubscribe.html", {"address": address}, reads=reads, headers=PRIVATE)
 
 
 def leave(request: Request) -> Response:
@@ -44,20 +45,21 @@ def leave(request: Request) -> Response:
     try:
         bearer = _bearer(site, request.path_params["token"])
     except LinkRefused as error:
-        return link_refused(site, error)
+        return link_refused(request, error)
     give_up = time.monotonic() + site.patience
     while True:
         try:
-            _leave(site, bearer)
+            reads = _leave(site, bearer)
             break
         except DatabaseBusy:
             if time.monotonic() > give_up:
                 headers = {**PRIVATE, "Retry-After": "60"}
-                return PAGES.show(site, "busy.html", {}, status=503, headers=headers)
-    return PAGES.show(site, "left.html", {}, headers=PRIVATE)
+                return show_page(request, "busy.html", status=503, headers=headers)
+    return show_page(request, "left.html", reads=reads, headers=PRIVATE)
 
 
-def _leave(site: Site, bearer: Bearer) -> None:
+def _leave(site: Site, bearer: Bearer) -> str | None:
+    """Gives the language that they read."""
     with site.database.write() as session:
         unsubscribe(
             session,
@@ -67,11 +69,13 @@ def _leave(site: Site, bearer: Bearer) -> None:
             now=site.clock.now(),
             edition=bearer.edition,
         )
+        subscriber = session.get(Subscriber, bearer.subscriber)
+        return subscriber.language if subscriber else None
 
 
-def link_refused(site: Site, error: LinkRefused) -> Response:
+def link_refused(request: Request, error: LinkRefused) -> Response:
     """The page for a link that is not ours, is damaged, or has expired."""
-    return PAGES.show(site, "link_refused.html", {"problem": str(error)}, status=404, headers=PRIVATE)
+    return show_page(request, "link_refused.html", {"problem": str(error)}, status=404, headers=PRIVATE)
 
 
 def _bearer(site: Site, token: str) -> Bearer:

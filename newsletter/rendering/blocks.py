@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import date, timedelta
+from datetime import timedelta
 
-from babel.dates import format_date, format_skeleton
 from babel.units import format_unit
 
 from newsletter.campaigns.citations import sort_references, split_links
 from newsletter.campaigns.model import Article, Author, Item, Picture, Podcast, Video
+from newsletter.languages import locale_of, spell_date
 
 CONTENT_WIDTH = 600
 COVER_WIDTH = 168
@@ -143,29 +143,13 @@ def _author(author: Author | None, show_picture: ShowPicture) -> AuthorView | No
     return AuthorView(author.name, author.role, author.credentials, show_picture(author.photo, PORTRAIT_WIDTH, False))
 
 
-def _locale(language: str) -> str:
-    # Plain English is the world's, day before month, and not one country's.
-    return "en_001" if language == "en" else language.replace("-", "_")
-
-
 def spell_duration(duration: timedelta, language: str) -> str:
     """A duration as readers say it: `13 min`, `1 hr 2 min`; minutes are rounded, and never to none."""
     minutes = max(round(duration.total_seconds() / 60), 1)
-    locale = _locale(language)
+    locale = locale_of(language)
     parts = []
     if minutes >= 60:
         parts.append(format_unit(minutes // 60, "duration-hour", length="short", locale=locale))
     if minutes % 60 or not parts:
         parts.append(format_unit(minutes % 60, "duration-minute", length="short", locale=locale))
     return " ".join(parts)
-
-
-def spell_date(day: date, language: str) -> str:
-    """A date in the readers' language: `3 November 2026`."""
-    return format_date(day, "long", locale=_locale(language))
-
-
-def spell_month(year: int, month: int, language: str) -> str:
-    """A month in the readers' language: `November 2026`."""
-    words = format_skeleton("yMMMM", date(year, month, 1), locale=_locale(language))
-    return words[:1].upper() + words[1:]

@@ -6,13 +6,12 @@ import re
 from dataclasses import replace
 from pathlib import Path
 
-from babel import Locale
-
 from newsletter.campaigns.markdown import to_words
 from newsletter.campaigns.model import Campaign, Mailing, Picture
 from newsletter.errors import Fault, TemplateFault
+from newsletter.languages import direction_of, spell_month
 from newsletter.rendering import mjml
-from newsletter.rendering.blocks import PictureView, make_block, spell_month
+from newsletter.rendering.blocks import PictureView, make_block
 from newsletter.rendering.brand import Brand
 from newsletter.rendering.lint import check_mjml, remove_marks
 from newsletter.rendering.model import LinkTag, MailPicture, RenderedEmail
@@ -66,6 +65,7 @@ def render_email(
         folder,
         f"{LAYOUT}.mjml.j2",
         {**context, "unsubscribe": LinkTag.UNSUBSCRIBE_HTML.value, "preferences": LinkTag.PREFERENCES_HTML.value},
+        language=language,
     )
     if faults := check_mjml(marked):
         raise TemplateFault([replace(f, file=f"{FOLDER}/{f.file or f'{LAYOUT}.mjml.j2'}") for f in faults])
@@ -73,6 +73,7 @@ def render_email(
         folder,
         f"{LAYOUT}.txt.j2",
         {**context, "unsubscribe": LinkTag.UNSUBSCRIBE_TEXT.value, "preferences": LinkTag.PREFERENCES_TEXT.value},
+        language=language,
     )
     return RenderedEmail(
         subject=mailing.subject,
@@ -87,11 +88,6 @@ def render_email(
 def archive_slug(campaign: Campaign, mailing: Mailing) -> str:
     """The name of a mailing's page in the archive: `2026-11-opening`."""
     return f"{campaign.year}-{campaign.month:02d}-{mailing.name}"
-
-
-def direction_of(language: str) -> str:
-    """`rtl` for languages written from right to left, else `ltr`."""
-    return "rtl" if Locale.parse(language, sep="-").character_order == "right-to-left" else "ltr"
 
 
 def _lead(mailing: Mailing, title: str) -> str:

@@ -28,6 +28,7 @@ from markupsafe import Markup, escape
 
 from newsletter.campaigns import markdown
 from newsletter.errors import Fault, TemplateFault
+from newsletter.languages import speak
 from newsletter.rendering.lint import MARK, is_strange
 from newsletter.rendering.plaintext import wrap
 
@@ -104,9 +105,9 @@ def for_outlook(rule: str) -> str:
     return "\n".join(f"{', '.join(f'{m} {s.strip()}' for s in selectors.split(','))} {{{declarations}" for m in marks)
 
 
-@lru_cache(maxsize=8)
-def environment(folder: Path) -> ImmutableSandboxedEnvironment:
-    """The environment of one workspace's `templates/email/`, kept while the process lives."""
+@lru_cache(maxsize=16)
+def environment(folder: Path, language: str) -> ImmutableSandboxedEnvironment:
+    """The environment of one workspace's `templates/email/` for letters in a language, kept while the process lives."""
     env = ImmutableSandboxedEnvironment(
         loader=_MarkingLoader(folder),
         autoescape=lambda name: bool(name and name.endswith(".mjml.j2")),
@@ -117,14 +118,15 @@ def environment(folder: Path) -> ImmutableSandboxedEnvironment:
         keep_trailing_newline=True,
     )
     env.filters.update(attr=attribute, prose=prose, plain=plain, wrap=wrap, outlook=for_outlook)
-    env.install_null_translations(newstyle=True)  # type: ignore[attr-defined] # added by the i18n extension
+    translations = speak(language).translations
+    env.install_gettext_translations(translations, newstyle=True)  # type: ignore[attr-defined] # of the i18n extension
     return env
 
 
-def render(folder: Path, name: str, context: Mapping[str, Any]) -> str:
-    """A template with its values filled in; raises TemplateFault with the template's file and line."""
+def render(folder: Path, name: str, context: Mapping[str, Any], *, language: str) -> str:
+    """A template with its values, its own words in a language; raises TemplateFault with file and line."""
     try:
-        return environment(folder).get_template(name).render(context)
+        return environment(folder, language).get_template(name).render(context)
     except TemplateSyntaxError as error:
         raise TemplateFault(
             [_fault(error.name or name, error.lineno, f"cannot be read: {_end(error)}", _UNDO)]

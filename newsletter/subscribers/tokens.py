@@ -16,6 +16,7 @@ from datetime import UTC, datetime
 from enum import StrEnum
 
 from newsletter.errors import Refused
+from newsletter.languages import for_readers
 
 _DIGITS = "0123456789abcdefghijklmnopqrstuvwxyz"
 _MAC_SIGNS = 22  # 128 bits in base64url
@@ -32,7 +33,7 @@ class Purpose(StrEnum):
 
 
 class LinkRefused(Refused):
-    """A link is not ours, is damaged, or has expired."""
+    """A link is not ours, is damaged, or has expired; pages show the message translated."""
 
 
 @dataclass(frozen=True)
@@ -76,9 +77,9 @@ class Tokens:
         # Every key is tried, in constant time, whether or not one has fitted.
         fits = [hmac.compare_digest(key[purpose].sign(payload), token[:_MAC_SIGNS]) for key in self._keys if found]
         if not found or not any(fits):
-            raise LinkRefused("This link is not complete. Open it again from the mail, or copy all of it.")
+            raise LinkRefused(for_readers("This link is not complete. Open it again from the mail, or copy all of it."))
         if found[4] and datetime.fromtimestamp(int(found[4], 36), UTC) <= now:
-            raise LinkRefused("This link has expired. Ask for a new one.")
+            raise LinkRefused(for_readers("This link has expired. Ask for a new one."))
         return Bearer(int(found[2], 36), int(found[3], 36))
 
 
