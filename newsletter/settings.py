@@ -124,6 +124,9 @@ class Sending(_Part):
     late_after: Annotated[int, Field(ge=1, le=72)] = Field(
         2, description="Hours past its time after which a send waits for a person instead of starting late."
     )
+    undo_minutes: Annotated[int, Field(ge=0, le=60)] = Field(
+        2, description="Minutes in which a send that was begun by hand can be undone before anything goes."
+    )
     requests_per_second: Annotated[float, Field(gt=0, le=1_000)] = Field(
         5, description="How many batches at most go to the provider in a second. It is slowed down when it asks."
     )

@@ -1,7 +1,8 @@
-"""Commands for editions, until they go out: submit, approve, send-back, schedule, take-back, cancel, editions."""
+"""Commands for editions, until they go out: from submit and approve to schedule, send-now, take-back and cancel."""
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -22,7 +23,7 @@ app = typer.Typer(no_args_is_help=True, help="Editions: what was submitted, appr
 
 def register(parent: typer.Typer) -> None:
     """Add these commands to the command line."""
-    for command in (submit, approve, send_back, schedule, take_back, cancel):
+    for command in (submit, approve, send_back, schedule, send_now, take_back, cancel):
         parent.command(command.__name__.replace("_", "-"))(command)
     parent.add_typer(app, name="editions")
 
@@ -107,6 +108,58 @@ def schedule(
     _tell(row, json, f"{row.id} goes out on {in_clinic_time(row.send_at, zone)}.")
 
 
+def send_now(
+    edition: EditionId,
+    by: As = "",
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask at a terminal whether it shall really go.")] = False,
+    json: Json = False,
+) -> None:
+    """Send an approved edition now; for some minutes it can be undone with nobody mailed."""
+    from datetime import timedelta
+
+    from newsletter.cli.rows import who_acts
+    from newsletter.clock import SystemClock, in_clinic_time
+    from newsletter.delivery.planning import send_now
+    from newsletter.editions.queries import get_edition
+    from newsletter.errors import Refused
+    from newsletter.schedule.rules import make_rules
+    from newsletter.wiring import make_worker
+
+    settings = load_settings()
+    rules, clock = make_rules(settings), SystemClock()
+    with opened(settings) as database:
+        worker = make_worker(settings, database, clock)
+        with database.read() as session:
+            subject = get_edition(session, edition).subject
+        if not (yes or _agrees(f"Send {edition}, “{subject}”, to its readers now?")):
+            raise Refused(f"{edition} was not sent.")
+        with database.write() as session:
+            send = send_now(
+                session,
+                edition,
+                actor=who_acts(session, by, Act.SCHEDULE),
+                now=clock.now(),
+                undo_delay=timedelta(minutes=settings.sending.undo_minutes),
+                late_after=rules.late_after,
+                base_url=rules.base_url,
+                transport=worker.transport.name,
+                batch_limit=worker.transport.batch_limit,
+            )
+        with database.read() as session:
+            row = get_edition(session, edition)
+    assert send.wait_until is not None
+    if json:
+        say_json({**edition_as_json(row), "wait_until": send.wait_until.isoformat()})
+        return
+    say(f"{edition} begins to go out on {in_clinic_time(send.wait_until, settings.clinic.zone)}.")
+    say(f"  Until then nobody has it. Undo it with: newsletter cancel {edition} --as EMAIL")
+
+
+def _agrees(question: str) -> bool:
+    """What a person at a terminal answers; where nobody can be asked, the command itself is the answer."""
+    return not sys.stdin.isatty() or typer.confirm(question, err=True)
+
+
 def take_back(edition: EditionId, by: As = "", json: Json = False) -> None:
     """Take an edition from the schedule; it stays approved."""
     from newsletter.editions import actions
@@ -118,12 +171,12 @@ def take_back(edition: EditionId, by: As = "", json: Json = False) -> None:
 
 
 def cancel(edition: EditionId, by: As = "", json: Json = False) -> None:
-    """End a scheduled or held edition for good."""
-    from newsletter.editions import actions
+    """End an edition for good: scheduled, held, or sent by hand a moment ago."""
+    from newsletter.delivery import steering
 
     settings = load_settings()
     with acting(settings, by, Act.SCHEDULE) as (session, actor, now):
-        row = actions.cancel(session, edition, actor=actor, now=now)
+        row = steering.cancel(session, edition, actor=actor, now=now)
     _tell(row, json, f"{row.id} is cancelled and will never go out.")
 
 
@@ -179,7 +232,7 @@ def show(edition: EditionId, json: Json = False) -> None:
     for approval in approvals:
         say(f"  Approved by {names[approval.person]}, {in_clinic_time(approval.at, zone)}")
     if progress:
-        say_progress(progress)
+        say_progress(progress, zone)
 
 
 @app.command()

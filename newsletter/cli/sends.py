@@ -140,7 +140,7 @@ def _as_json(look: _Look) -> dict[str, object]:
 def _say(look: _Look, zone: ZoneInfo) -> None:
     say(edition_line(look.edition, zone))
     if look.progress:
-        say_progress(look.progress)
+        say_progress(look.progress, zone)
     if look.trouble:
         say_trouble(look.trouble, zone)
     say_uncertain(look.edition.id, look.uncertain, zone)

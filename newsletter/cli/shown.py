@@ -41,14 +41,19 @@ def edition_as_json(row: Edition) -> dict[str, Any]:
     }
 
 
-def say_progress(progress: Progress) -> None:
-    """How far a send is, and what to do when it is paused."""
+def say_progress(progress: Progress, zone: ZoneInfo) -> None:
+    """How far a send is, and what to do while it is paused or can be undone."""
+    from newsletter.clock import in_clinic_time
     from newsletter.subscribers.model import EXPLANATIONS
 
     note = f": {progress.note}" if progress.note else ""
     say(f"  Send {progress.state.value}{note}")
     if progress.state.value == "paused":
         say(f"  When nothing stands in its way: newsletter resume {progress.edition} --as EMAIL")
+    if progress.wait_until:
+        since, until = in_clinic_time(progress.opened_at, zone), in_clinic_time(progress.wait_until, zone)
+        say(f"  Sent by hand at {since}; nobody has it before {until}.")
+        say(f"  Undo it until then: newsletter cancel {progress.edition} --as EMAIL")
     say(f"  Handed over to {people(progress.handed_over)}, {progress.planned} to go.")
     if progress.refused:
         say(f"  Refused by the provider: {people(progress.refused)}.")
@@ -72,6 +77,7 @@ def progress_as_json(progress: Progress | None) -> dict[str, Any] | None:
         "left_out": {reason.value: count for reason, count in progress.left_out.items()},
         "batches": {state.value: count for state, count in progress.batches.items()},
         "opened_at": progress.opened_at.isoformat(),
+        "wait_until": progress.wait_until.isoformat() if progress.wait_until else None,
         "finished_at": progress.finished_at.isoformat() if progress.finished_at else None,
     }
 

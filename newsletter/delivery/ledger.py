@@ -68,7 +68,8 @@ _Found = Iterator[tuple[str, str, str]]
 
 
 def _send_faults(session: Session, send: Send, edition: str, edition_state: EditionState) -> _Found:
-    if edition_state is not EditionState.SENDING:
+    undone = edition_state is EditionState.CANCELLED and _went_nowhere(session, send)
+    if edition_state is not EditionState.SENDING and not undone:
         yield "", f"it has a send, and is {edition_state.value}", _MENDED_BY_HAND
     unfinished = (*WAITING, BatchState.IN_FLIGHT, BatchState.UNCERTAIN)
     never = {SendState.FINISHED: unfinished, SendState.STOPPED: WAITING}.get(send.state, ())
@@ -90,10 +91,19 @@ def _send_faults(session: Session, send: Send, edition: str, edition_state: Edit
     frozen = session.scalars(
         select(AuditLine.details).where(AuditLine.subject == f"edition:{edition}", AuditLine.action == "send planned")
     ).all()
+    if undone and not frozen:
+        # It was stopped before its audience was fixed.
+        return
     if len(frozen) != 1:
         yield "", f"the audit tells {len(frozen)} times that its audience was fixed", _MENDED_BY_HAND
     elif (total := int(frozen[0]["people"]) + int(frozen[0]["left_out"])) != people:
         yield "", f"its audience was fixed at {total} people, and {people} have a delivery", _MENDED_BY_HAND
+
+
+def _went_nowhere(session: Session, send: Send) -> bool:
+    """Whether a send was stopped, and nothing of it was ever tried."""
+    tried = select(exists().where(Attempt.edition == send.edition))
+    return send.state is SendState.STOPPED and not session.scalar(tried)
 
 
 def _batch_faults(session: Session, send: Send) -> _Found:

@@ -98,6 +98,9 @@ BATCH_MOVES: Mapping[BatchState, frozenset[BatchState]] = {
     _BATCH.EMPTY: frozenset({_BATCH.ACCEPTED}),
 }
 
+BEFORE_RUNNING = (_SEND.PLANNING, _SEND.WAITING)
+"""The states of a send of which nothing has gone yet."""
+
 EVENT_ORDER = (_DELIVERY.DEFERRED, _DELIVERY.DROPPED, _DELIVERY.DELIVERED, _DELIVERY.BOUNCED)
 """The states that provider events lead to; a later one in this row is never left for an earlier one.
 
@@ -228,7 +231,8 @@ class Verdict(StrEnum):
 class Progress:
     """How far a send is, in people; `left_out` has those left out at planning and since, by reason.
 
-    `batches` counts batches by state; `note` says why it is paused.
+    `batches` counts batches by state; `note` says why it is paused. Until `wait_until` nobody has it and it can be
+    undone.
     """
 
     edition: str
@@ -242,6 +246,7 @@ class Progress:
     batches: Mapping[BatchState, int]
     opened_at: datetime
     finished_at: datetime | None
+    wait_until: datetime | None
 
 
 @dataclass(frozen=True)

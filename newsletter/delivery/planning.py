@@ -28,13 +28,15 @@ from newsletter.delivery.model import (
     SendState,
     Variant,
 )
-from newsletter.delivery.moves import audit_send, lock_send, move_send
+from newsletter.delivery.moves import audit_send, lock_send, move_send, pause_send
 from newsletter.delivery.queries import mailed_since
 from newsletter.delivery.tables import Batch, Delivery, Send
 from newsletter.editions import actions as editions
 from newsletter.editions.model import EditionState
 from newsletter.editions.queries import find_damage, get_content
 from newsletter.editions.tables import Edition
+from newsletter.errors import Refused
+from newsletter.staff.model import StaffActor
 from newsletter.subscribers.audience import lately, resolve_audience
 from newsletter.subscribers.tables import Subscriber
 
@@ -81,6 +83,42 @@ def open_send(
     session.flush()
     audit_send(session, actor, now, "send opened", send, transport=transport)
     return state
+
+
+def send_now(
+    session: Session,
+    edition: str,
+    *,
+    actor: StaffActor,
+    now: datetime,
+    undo_delay: timedelta,
+    late_after: timedelta,
+    base_url: str,
+    transport: str,
+    batch_limit: int,
+) -> Send:
+    """Start the send of an approved edition by hand; it waits for the undo delay before anything goes.
+
+    It is scheduled for this instant and started by the statement that starts every edition. Its links must begin with
+    `base_url`, unless that is empty. Raises Refused, with nothing changed, when it may not go, and SendingLocked.
+    """
+    row = editions.schedule(session, edition, actor=actor, now=now, at=now)
+    if base_url and row.base_url != base_url:
+        raise Refused(f"{edition} was not sent: its links begin with {row.base_url}, and BASE_URL is {base_url} now.")
+    state = open_send(
+        session,
+        row.serial,
+        actor=actor,
+        now=now,
+        late_after=late_after,
+        transport=transport,
+        batch_limit=batch_limit,
+        wait_until=now + undo_delay,
+    )
+    if state is not EditionState.SENDING:
+        session.refresh(row)
+        raise Refused(f"{edition} was not sent: {row.note}. Submit it again.")
+    return session.get_one(Send, row.serial)
 
 
 def plan_audience(
@@ -188,14 +226,22 @@ def _plan_chunk(session: Session, send: Send, up_to: int, zone: ZoneInfo) -> Non
     )
 
 
-def begin_waiting(session: Session, *, actor: Actor, now: datetime) -> int:
-    """Sends whose undo delay is over begin to run; gives how many."""
-    over = select(Send.edition).where(Send.state == SendState.WAITING, Send.wait_until <= now)
+def begin_waiting(session: Session, *, actor: Actor, now: datetime, late_after: timedelta) -> int:
+    """Sends whose undo delay is over begin to run; gives how many.
+
+    One that should have begun more than `late_after` ago, because nothing looked after it, is paused for a person.
+    """
+    over = select(Send).where(Send.state == SendState.WAITING, Send.wait_until <= now)
     begun = 0
-    for edition in session.scalars(over).all():
-        if move_send(session, edition, SendState.RUNNING, SendState.WAITING):
-            audit_send(session, actor, now, "send begun", session.get_one(Send, edition))
-            begun += 1
+    for send in session.scalars(over).all():
+        assert send.wait_until is not None
+        if not move_send(session, send.edition, SendState.RUNNING, SendState.WAITING):
+            continue
+        audit_send(session, actor, now, "send begun", send)
+        begun += 1
+        if now - send.wait_until > late_after:
+            note = f"it should have begun at {send.wait_until:%Y-%m-%d %H:%M} UTC; resume it if it shall still go"
+            pause_send(session, send.edition, actor=actor, now=now, note=note)
     return begun
 
 

@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session
 from newsletter.database.base import table_of
 from newsletter.delivery import statements
 from newsletter.delivery.model import (
+    BEFORE_RUNNING,
     AttemptState,
     BatchState,
     DeliveryState,
@@ -46,6 +47,13 @@ def list_sends(session: Session, *states: SendState) -> Sequence[Send]:
     """The sends in some states, or all, oldest first."""
     statement = select(Send).order_by(Send.opened_at, Send.edition)
     return session.scalars(statement.where(Send.state.in_(states)) if states else statement).all()
+
+
+def list_ends_of_waiting(session: Session, until: datetime) -> list[datetime]:
+    """The instants at which the undo delay of a send is over, up to one, earliest first."""
+    soon = (Send.state.in_(BEFORE_RUNNING), Send.wait_until <= until)
+    times = session.scalars(select(Send.wait_until).where(*soon).order_by(Send.wait_until))
+    return [time for time in times if time is not None]
 
 
 def list_going(session: Session) -> list[GoingSend]:
@@ -167,6 +175,7 @@ def get_progress(session: Session, edition: str) -> Progress:
         batches=dict(batches.all()),
         opened_at=send.opened_at,
         finished_at=send.finished_at,
+        wait_until=send.wait_until if send.state in BEFORE_RUNNING else None,
     )
 
 

@@ -19,7 +19,7 @@ from newsletter.database.audit import Actor, record
 from newsletter.database.instance import require_unlocked
 from newsletter.delivery import plan
 from newsletter.delivery.model import (
-    SEND_MOVES,
+    BEFORE_RUNNING,
     BatchState,
     DeliveryState,
     SendState,
@@ -39,11 +39,16 @@ from newsletter.delivery.moves import (
 from newsletter.delivery.queries import get_send, list_uncertain
 from newsletter.delivery.statements import in_batch
 from newsletter.delivery.tables import Batch, Delivery, Send
+from newsletter.editions import actions as editions
+from newsletter.editions.model import EditionState
+from newsletter.editions.queries import get_edition
+from newsletter.editions.tables import Edition
 from newsletter.errors import Refused
 from newsletter.staff.model import StaffActor, require
 from newsletter.staff.roles import Act
 from newsletter.subscribers.model import LeftOut
 
+_UNDER_WAY = (SendState.RUNNING, SendState.PAUSED)
 _UNFINISHED = (*WAITING, BatchState.IN_FLIGHT, BatchState.UNCERTAIN)
 
 
@@ -199,19 +204,37 @@ def resume(
 def stop(session: Session, edition: str, *, actor: StaffActor, now: datetime) -> int:
     """End a send for good; gives how many people it no longer goes to. Raises Refused when it has ended already.
 
-    What is in flight cannot be called back; its answer is still recorded.
+    What is in flight cannot be called back; its answer is still recorded. Before the send runs nobody has it, and the
+    edition is cancelled with it.
     """
     require(actor.person, Act.STEER)
     send = get_send(session, edition)
-    from_ = [state for state, moves in SEND_MOVES.items() if SendState.STOPPED in moves]
     # A batch that takes off at this moment does so before: who is in it is not left out.
     waiting = (Batch.edition == send.edition, Batch.state.in_(WAITING))
     session.execute(select(Batch.number).where(*waiting).order_by(Batch.number).with_for_update(key_share=True))
-    if not move_send(session, send.edition, SendState.STOPPED, *from_, finished_at=now):
+    undone = move_send(session, send.edition, SendState.STOPPED, *BEFORE_RUNNING, finished_at=now)
+    if not undone and not move_send(session, send.edition, SendState.STOPPED, *_UNDER_WAY, finished_at=now):
         raise _cannot(session, edition, "stopped")
     out = close_stopped(session, send.edition)
     audit_send(session, actor, now, "send stopped", send, people=out)
+    if undone:
+        editions.undo_start(session, send.edition, actor=actor, now=now)
     return out
+
+
+def cancel(session: Session, edition: str, *, actor: StaffActor, now: datetime) -> Edition:
+    """End an edition for good of which nothing has gone: scheduled, held, or with a send that does not run yet.
+
+    Raises Refused in any other state.
+    """
+    require(actor.person, Act.SCHEDULE)
+    row = get_edition(session, edition)
+    if row.state is not EditionState.SENDING:
+        return editions.cancel(session, edition, actor=actor, now=now)
+    if get_send(session, edition).state not in BEFORE_RUNNING:
+        raise Refused(f"{edition} was not cancelled: it is going out or has gone out. See: newsletter status {edition}")
+    stop(session, edition, actor=actor, now=now)
+    return get_edition(session, edition)
 
 
 def finish(session: Session, edition: int, *, actor: Actor, now: datetime) -> bool:

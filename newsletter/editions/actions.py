@@ -201,6 +201,13 @@ def cancel(session: Session, edition: str, *, actor: StaffActor, now: datetime) 
     return row
 
 
+def undo_start(session: Session, serial: int, *, actor: Actor, now: datetime) -> None:
+    """End an edition for good whose send was stopped before anything of it went; its mailing may be submitted again."""
+    row = session.get_one(Edition, serial, with_for_update={"key_share": True}, populate_existing=True)
+    _move(session, row, EditionState.CANCELLED, note="undone before anything of it went")
+    _audit(session, actor, now, "edition cancelled", row, reason=row.note)
+
+
 def hold(session: Session, edition: str, *, actor: Actor, now: datetime, reason: str) -> Edition:
     """Let a scheduled edition wait for a person; raises Refused in any other state."""
     row = _locked(session, edition)

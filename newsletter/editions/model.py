@@ -37,7 +37,8 @@ ALLOWED_MOVES: Mapping[EditionState, frozenset[EditionState]] = {
     _STATE.APPROVED: frozenset({_STATE.SCHEDULED, _STATE.VOID}),
     _STATE.SENT_BACK: frozenset(),
     _STATE.SCHEDULED: frozenset({_STATE.SENDING, _STATE.HELD, _STATE.CANCELLED, _STATE.APPROVED}),
-    _STATE.SENDING: frozenset(),
+    # Only while nothing of it went: its send was stopped before it ran.
+    _STATE.SENDING: frozenset({_STATE.CANCELLED}),
     _STATE.HELD: frozenset({_STATE.SCHEDULED, _STATE.CANCELLED}),
     _STATE.CANCELLED: frozenset(),
     _STATE.VOID: frozenset(),

@@ -39,6 +39,8 @@ def objection_to_schedule(
     state: EditionState, *, send_at: datetime, approved_until: datetime | None, now: datetime
 ) -> str | None:
     """Why an edition may not be scheduled for an instant, or None when it may."""
+    if state is EditionState.SENDING:
+        return "It is going out or has gone out"
     if state not in (EditionState.APPROVED, EditionState.HELD, EditionState.SCHEDULED):
         return f"It is {state.value}; only an approved edition can be scheduled"
     if send_at < now:

@@ -22,7 +22,7 @@ from newsletter.database.instance import keep_to_its_place
 from newsletter.database.session import DATABASE_AWAY
 from newsletter.delivery import batches, plan, planning, steering
 from newsletter.delivery.model import SendState
-from newsletter.delivery.queries import list_going, list_sends
+from newsletter.delivery.queries import list_ends_of_waiting, list_going, list_sends
 from newsletter.delivery.worker import Step, Worker, send_batch, send_next_batch
 from newsletter.editions.actions import expire_approvals, hold
 from newsletter.editions.queries import list_due, list_scheduled_times
@@ -74,7 +74,7 @@ def reconcile(worker: Worker, rules: Rules, announce: Announce = keep_to_oneself
             stale_after=rules.stale_after,
             dead=dead,
         )
-        if not locked and planning.begin_waiting(session, actor=SCHEDULER, now=now):
+        if not locked and planning.begin_waiting(session, actor=SCHEDULER, now=now, late_after=rules.late_after):
             announce(session)
     if locked:
         return []
@@ -82,7 +82,8 @@ def reconcile(worker: Worker, rules: Rules, announce: Announce = keep_to_oneself
     plan_all(worker, rules, announce)
     finish_all(worker)
     with worker.database.read() as session:
-        return list_scheduled_times(session, worker.clock.now() + HORIZON)
+        until = worker.clock.now() + HORIZON
+        return [*list_scheduled_times(session, until), *list_ends_of_waiting(session, until)]
 
 
 def take_over(worker: Worker) -> None:

@@ -35,6 +35,7 @@ def _progress(state: SendState, **people: int) -> Progress:
         batches={},
         opened_at=NOON,
         finished_at=None,
+        wait_until=None,
         **{**none, **people},
     )
 

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from newsletter.cli.main import main
 from newsletter.cli.subscribers import PART
+from tests.node import ROOT
 
 
 class Shell:
@@ -72,6 +76,54 @@ def test_a_month_travels_from_draft_to_inbox(shell: Shell, workspace: Path) -> N
     assert "every edition is as it was approved" in shell("database", "check")
     assert "a mailing is sent once" in shell.refused("submit", "2026-11", "-m", "opening", "--as", "ada@example.org")
     assert "its send is finished" in shell.refused("stop", EDITION, "--as", "max@example.org")
+
+
+def test_an_edition_sent_by_hand_is_undone_and_another_one_goes(shell: Shell, workspace: Path) -> None:
+    shell("submit", "2026-11", "--mailing", "opening", "--as", "ada@example.org")
+    assert "only an approved edition" in shell.refused("send-now", EDITION, "--as", "max@example.org")
+    shell("approve", EDITION, "--as", "rhea@example.org")
+    assert "takes a manager" in shell.refused("send-now", EDITION, "--as", "ada@example.org")
+    said = shell("send-now", EDITION, "--as", "max@example.org")
+    assert said.startswith(f"{EDITION} begins to go out on ")
+    assert f"Undo it with: newsletter cancel {EDITION} --as EMAIL" in said
+    assert "It is going out or has gone out" in shell.refused("send-now", EDITION, "--as", "max@example.org")
+    shell("scheduler", "--once")
+    told = shell("status", EDITION)
+    assert "Send waiting\n  Sent by hand at " in told
+    assert "; nobody has it before " in told
+    [row] = json.loads(shell("status", EDITION, "--json"))
+    assert row["send"]["wait_until"] > row["send"]["opened_at"]
+    assert "is cancelled and will never go out" in shell("cancel", EDITION, "--as", "max@example.org")
+    assert "every send adds up" in shell("database", "check")
+
+    again = "2026-11-opening-2"
+    clinic = workspace / "newsletter.toml"
+    clinic.write_text(clinic.read_text("utf-8").replace("undo_minutes = 2", "undo_minutes = 0"), "utf-8")
+    assert again in shell("submit", "2026-11", "--mailing", "opening", "--as", "ada@example.org")
+    shell("approve", again, "--as", "rhea@example.org")
+    sent = json.loads(shell("send-now", again, "--as", "max@example.org", "--yes", "--json"))
+    assert (sent["state"], sent["wait_until"]) == ("sending", sent["send_at"])
+    shell("scheduler", "--once")
+    assert "Send finished" in shell("status", again)
+    assert len(list((workspace / "var" / "mailbox").glob("*.eml"))) == 2
+
+
+@pytest.mark.parametrize(("answer", "code", "state"), [("n", 1, "approved"), ("y", 0, "sending")])
+def test_at_a_terminal_a_person_is_asked_before_it_is_sent(shell: Shell, answer: str, code: int, state: str) -> None:
+    shell("submit", "2026-11", "--mailing", "opening", "--as", "ada@example.org")
+    shell("approve", EDITION, "--as", "rhea@example.org")
+    keyboard, terminal = os.openpty()
+    os.write(keyboard, f"{answer}\n".encode())
+    command = [sys.executable, "-m", "newsletter", "send-now", EDITION, "--as", "max@example.org"]
+    here = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(command, stdin=terminal, capture_output=True, text=True, env=here, check=False)
+    os.close(keyboard)
+    os.close(terminal)
+    assert done.returncode == code, done.stderr
+    assert f"Send {EDITION}, “Pain that was learned may be unlearned”, to its readers now? [y/N]" in done.stderr
+    assert (f"{EDITION} was not sent." in done.stderr) == (code == 1)
+    [row] = json.loads(shell("editions", "list", "--json"))
+    assert row["state"] == state
 
 
 def test_whatever_is_refused_is_told_in_a_sentence(shell: Shell) -> None:
