@@ -143,6 +143,11 @@ class Sending(_Part):
         3, ge=2, le=20, description="After so many soft bounces, and nothing delivered between, an address is given up."
     )
     soft_bounce_days: int = Field(30, ge=1, le=365, description="The days within which soft bounces are counted.")
+    sign_ups_an_hour: Annotated[int, Field(ge=2, le=1_000_000)] = Field(
+        200,
+        description="How many mails sign-ups may cause in an hour. What comes beyond is asked to try again later, so "
+        "that nobody can flood strangers with mails in the clinic's name.",
+    )
     event_days: int = Field(
         30, ge=2, le=365, description="After so many days, what the provider posted is deleted as it came."
     )

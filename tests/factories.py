@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import insert
+from sqlalchemy import func, insert, select
 from sqlalchemy.orm import Session
 
 from newsletter.campaigns.model import AudienceRule
@@ -27,8 +27,12 @@ from newsletter.staff.model import StaffActor, acting
 from newsletter.staff.queries import get_person
 from newsletter.staff.roles import Role
 from newsletter.subscribers.actions import import_subscribers
-from newsletter.subscribers.model import NewSubscriber
-from newsletter.subscribers.tables import Subscriber
+from newsletter.subscribers.address import address_key
+from newsletter.subscribers.model import Choices, Evidence, NewSubscriber, Wording
+from newsletter.subscribers.queries import get_subscriber
+from newsletter.subscribers.reader_notices import AnswerLimits
+from newsletter.subscribers.sign_up import confirm, sign_up
+from newsletter.subscribers.tables import SignUp, Subscriber
 from newsletter.subscribers.tokens import Tokens
 
 NOON = datetime(2026, 11, 3, 12, 0, tzinfo=UTC)
@@ -203,3 +207,34 @@ def first_uncertain(session: Session, edition: str) -> str:
     """The oldest attempt of a send that has no answer."""
     attempts = list_uncertain(session, edition)
     return attempts[0][0].id if attempts else "none"
+
+
+WORDING = Wording("0001.en", "en", "I would like the newsletter.")
+
+
+def ask(session: Session, address: str, *, now: datetime, choices: Choices | None = None) -> int | None:
+    """Somebody signs up with an address; gives the number of the sign-up, when there is one to confirm."""
+    evidence = Evidence("https://news.example.org/subscribe", wording=WORDING, controller="A Clinic")
+    sign_up(
+        session,
+        address,
+        choices or Choices("en"),
+        evidence,
+        limits=AnswerLimits(an_hour=1_000_000),
+        suppression_key=KEY,
+        now=now,
+    )
+    return session.scalar(
+        select(func.max(SignUp.number))
+        .join(Subscriber, Subscriber.number == SignUp.subscriber)
+        .where(Subscriber.address_key == address_key(address), SignUp.confirmed_at.is_(None))
+    )
+
+
+def sign_up_and_confirm(session: Session, address: str, *, now: datetime) -> int:
+    """A person signs up and confirms it; gives their number. They must not have asked within 24 hours."""
+    asked = ask(session, address, now=now)
+    assert asked is not None
+    number = get_subscriber(session, address).number
+    assert confirm(session, number, asked, trace=None, now=now)
+    return number

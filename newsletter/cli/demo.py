@@ -124,7 +124,7 @@ def _set_up(shell: _Shell) -> None:
     if PENDING not in readers:
         shell.run("subscribers", "add", PENDING, "--pending", "--consent-source", "sign-up page")
     if readers.get(LEFT, "active") == "active":
-        shell.run("subscribers", "unsubscribe", LEFT)
+        shell.run("subscribers", "unsubscribe", LEFT, "--reason", "made up for the demo")
     if readers.get(SUPPRESSED, "active") == "active":
         shell.run("subscribers", "suppress", SUPPRESSED, "--reason", "made up for the demo")
 

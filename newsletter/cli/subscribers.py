@@ -13,6 +13,8 @@ from newsletter.cli.console import Json, load_settings, people, say, say_json
 from newsletter.cli.rows import opened
 
 if TYPE_CHECKING:
+    from newsletter.settings import Settings
+    from newsletter.subscribers.model import NewSubscriber
     from newsletter.subscribers.tables import Subscriber
 
 app = typer.Typer(no_args_is_help=True, help="Readers: who asked for the newsletter, and who left.")
@@ -42,7 +44,9 @@ def add(
     ] = None,
     language: Annotated[str, typer.Option("--language", help="The language they read.")] = "",
     text_only: Annotated[bool, typer.Option("--text-only", help="They want mails without pictures.")] = False,
-    pending: Annotated[bool, typer.Option("--pending", help="They have not confirmed it yet.")] = False,
+    pending: Annotated[
+        bool, typer.Option("--pending", help="They must confirm it first: a link for that is mailed to them.")
+    ] = False,
     json: Json = False,
 ) -> None:
     """Add one reader who has agreed to get the newsletter."""
@@ -50,7 +54,7 @@ def add(
     from newsletter.database.audit import SHELL
     from newsletter.errors import Refused
     from newsletter.subscribers.actions import add_subscriber
-    from newsletter.subscribers.model import NewSubscriber, SubscriberState
+    from newsletter.subscribers.model import NewSubscriber
     from newsletter.subscribers.topics import read_topics
     from newsletter.wiring import suppression_key
 
@@ -60,6 +64,9 @@ def add(
     if unknown := [name for name in chosen if name not in topics]:
         raise Refused(f"`{unknown[0]}` is not a topic. Topics: {', '.join(topics) or 'none'}.")
     person = NewSubscriber(address, language or settings.clinic.language, chosen, text_only)
+    if pending:
+        _ask_to_confirm(settings, person, consent_source, json=json)
+        return
     with opened(settings) as database, database.write() as session:
         row = add_subscriber(
             session,
@@ -68,12 +75,47 @@ def add(
             suppression_key=suppression_key(settings),
             actor=SHELL,
             now=SystemClock().now(),
-            state=SubscriberState.PENDING if pending else SubscriberState.ACTIVE,
+            controller=settings.clinic.name,
         )
     if json:
         say_json(_as_json(row))
     else:
         say(f"{row.address} is {row.state.value}.")
+
+
+def _ask_to_confirm(settings: Settings, person: NewSubscriber, source: str, *, json: bool) -> None:
+    from newsletter.clock import SystemClock
+    from newsletter.errors import Refused
+    from newsletter.subscribers.address import check_address
+    from newsletter.subscribers.model import Choices, Evidence
+    from newsletter.subscribers.reader_notices import AnswerLimits
+    from newsletter.subscribers.sign_up import Answer, sign_up
+    from newsletter.subscribers.wordings import read_wordings
+    from newsletter.wiring import suppression_key
+
+    wording = read_wordings(settings.workspace).get(person.language)
+    if wording is None:
+        raise Refused(
+            f"There is no wording of consent in {person.language}. Write one: subscribers/consent/0001."
+            f"{person.language}.md"
+        )
+    address = check_address(person.address)
+    with opened(settings) as database, database.write() as session:
+        answer = sign_up(
+            session,
+            address,
+            Choices(person.language, person.topics, person.text_only),
+            Evidence(source, wording=wording, controller=settings.clinic.name),
+            limits=AnswerLimits(settings.sending.sign_ups_an_hour),
+            suppression_key=suppression_key(settings),
+            now=SystemClock().now(),
+        )
+    if answer is Answer.TOO_MANY:
+        raise Refused("So many have signed up in the last hour that nobody more is asked. Try again in an hour.")
+    if json:
+        say_json({"asked": True})
+    else:
+        say(f"{address} is asked by mail to confirm it, unless that was done today or the address is a reader's.")
 
 
 @app.command("import")
@@ -184,6 +226,7 @@ def show(address: Annotated[str, typer.Argument(help="Their e-mail address.")], 
 @app.command()
 def unsubscribe(
     address: Annotated[str, typer.Argument(help="Their e-mail address.")],
+    reason: Annotated[str, typer.Option("--reason", help="How they asked for it, for the record.")],
     json: Json = False,
 ) -> None:
     """Take a reader off the list at once, because they asked for it."""
@@ -195,7 +238,7 @@ def unsubscribe(
     with opened(load_settings()) as database, database.write() as session:
         row = get_subscriber(session, address)
         left = actions.unsubscribe(
-            session, row.number, source="staff, at the shell", actor=SHELL, now=SystemClock().now()
+            session, row.number, source="staff, at the shell", actor=SHELL, now=SystemClock().now(), reason=reason
         )
     if json:
         say_json({"left": left})

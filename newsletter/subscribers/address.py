@@ -41,4 +41,31 @@ def address_key(address: str) -> str:
 
 def address_hash(address: str, suppression_key: str) -> str:
     """The keyed hash under which a suppression remembers an address without holding it."""
-    return hmac.digest(suppression_key.encode(), address_key(address).encode(), hashlib.sha256).hex()
+    return _keyed_hash(address_key(address), suppression_key)
+
+
+def mailbox_hash(address: str, suppression_key: str) -> str:
+    """The same for all spellings that reach one mailbox, as far as they can be known; without holding any."""
+    return _keyed_hash(f"mailbox {mailbox_key(address)}", suppression_key)
+
+
+def domain_hash(address: str, suppression_key: str) -> str:
+    """The same for all addresses of a domain, without holding it."""
+    return _keyed_hash(f"domain {address_key(address).rpartition('@')[2]}", suppression_key)
+
+
+def _keyed_hash(text: str, key: str) -> str:
+    return hmac.digest(key.encode(), text.encode(), hashlib.sha256).hex()
+
+
+def mailbox_key(address: str) -> str:
+    """One form for all spellings that reach one mailbox, for limits alone: never to find or to merge people by.
+
+    Most services take what follows a plus for a tag (RFC 5233), and Gmail ignores dots
+    (https://support.google.com/mail/answer/7436150).
+    """
+    local, _, domain = address_key(address).rpartition("@")
+    local = local.partition("+")[0]
+    if domain in ("gmail.com", "googlemail.com"):
+        return f"{local.replace('.', '')}@gmail.com"
+    return f"{local}@{domain}"

@@ -8,9 +8,9 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from newsletter.errors import NotFound
-from newsletter.subscribers.address import address_key, check_address
-from newsletter.subscribers.model import SubscriberState
-from newsletter.subscribers.tables import Consent, Subscriber, SubscriberTopic
+from newsletter.subscribers.address import address_hash, address_key, check_address
+from newsletter.subscribers.model import SubscriberState, SuppressionReason
+from newsletter.subscribers.tables import Consent, Subscriber, SubscriberTopic, Suppression
 
 
 def find_subscriber(session: Session, address: str) -> Subscriber | None:
@@ -25,6 +25,12 @@ def get_subscriber(session: Session, address: str) -> Subscriber:
     if found is None:
         raise NotFound(f"Nobody with the address {address} is here. See them all: newsletter subscribers list")
     return found
+
+
+def find_suppression(session: Session, address: str, suppression_key: str) -> SuppressionReason | None:
+    """Why an address must not be mailed, whether or not anybody with it is here; None when it may be."""
+    hashed = address_hash(check_address(address), suppression_key)
+    return session.scalar(select(Suppression.reason).where(Suppression.address_hash == hashed))
 
 
 def list_subscribers(session: Session, state: SubscriberState | None = None) -> Sequence[Subscriber]:

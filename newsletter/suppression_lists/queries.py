@@ -6,12 +6,18 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from sqlalchemy import ColumnElement, Select, and_, case, exists, func, or_, select
-from sqlalchemy.orm import Session, aliased
+from sqlalchemy.orm import Session
 
 from newsletter.providers.sendgrid.lists import Listed, ListName
 from newsletter.subscribers.address import AddressRefused, address_key, check_address
 from newsletter.subscribers.audience import is_suppressed
-from newsletter.subscribers.model import ALLOWED_MOVES, SubscriberState, SuppressionReason, weaker_reasons
+from newsletter.subscribers.model import (
+    ALLOWED_MOVES,
+    ConsentAct,
+    SubscriberState,
+    SuppressionReason,
+    weaker_reasons,
+)
 from newsletter.subscribers.tables import Consent, Subscriber, Suppression
 from newsletter.suppression_lists.model import (
     REASON_BY_LIST,
@@ -84,21 +90,17 @@ def _since_by_key(page: Sequence[Listed]) -> dict[str, datetime]:
 def _last_words(session: Session, people: Sequence[int]) -> dict[int, datetime]:
     """When each of these people last asked for the newsletter by an act of their own.
 
-    A confirmation counts when it answers a question: what staff enter or import is no act of the person. A question
-    alone counts only for who is pending and so not mailed: anybody may ask in the name of another.
+    What staff enter or import is no act of the person. A question alone counts only for who is pending and so not
+    mailed: anybody may ask in the name of another.
     """
-    asked = aliased(Consent)
-    answers = exists().where(
-        asked.subscriber == Consent.subscriber, asked.act == "asked", asked.number < Consent.number
-    )
     rows = session.execute(
         select(Consent.subscriber, func.max(Consent.at))
         .join(Subscriber, Subscriber.number == Consent.subscriber)
         .where(
             Consent.subscriber.in_(people),
             or_(
-                and_(Consent.act == "confirmed", answers),
-                and_(Consent.act == "asked", Subscriber.state == SubscriberState.PENDING),
+                Consent.act == ConsentAct.CONFIRMED,
+                and_(Consent.act == ConsentAct.ASKED, Subscriber.state == SubscriberState.PENDING),
             ),
         )
         .group_by(Consent.subscriber)

@@ -26,7 +26,7 @@ from newsletter.providers.mailbox import MailboxTransport, list_mails, read_mail
 from newsletter.schedule import jobs
 from newsletter.schedule.jobs import run_until_idle
 from newsletter.subscribers.actions import add_subscriber, suppress, unsubscribe
-from newsletter.subscribers.model import LeftOut, NewSubscriber, SubscriberState, SuppressionReason
+from newsletter.subscribers.model import LeftOut, NewSubscriber, SuppressionReason
 from newsletter.subscribers.queries import get_subscriber
 from newsletter.subscribers.tokens import Bearer, Purpose, Tokens
 from tests.factories import (
@@ -39,6 +39,7 @@ from tests.factories import (
     add_many,
     add_people,
     approved_edition,
+    ask,
     edition_for,
     find_cast,
     first_uncertain,
@@ -114,7 +115,7 @@ def test_each_one_left_out_is_told_with_the_reason(database: Database) -> None:
         cast = add_cast(session)
         add_people(session, 2)
 
-        def person(name: str, language: str = "en", topics: tuple[str, ...] = (), **more: SubscriberState) -> int:
+        def person(name: str, language: str = "en", topics: tuple[str, ...] = ()) -> int:
             return add_subscriber(
                 session,
                 NewSubscriber(f"{name}@example.org", language, topics),
@@ -122,10 +123,9 @@ def test_each_one_left_out_is_told_with_the_reason(database: Database) -> None:
                 suppression_key=KEY,
                 actor=SHELL,
                 now=before,
-                **more,
             ).number
 
-        person("pending", state=SubscriberState.PENDING)
+        ask(session, "pending@example.org", now=before)
         unsubscribe(session, person("gone"), source="link", actor=SHELL, now=before)
         person("bounced")
         suppress(

@@ -155,6 +155,9 @@ def test_what_came_last_does_not_win(
         assert get_progress(session, EDITION).handed_over == 3, "handed over, whatever came later"
 
 
+LEFT = SuppressionReason.UNSUBSCRIBED
+
+
 @pytest.mark.parametrize(
     ("event", "person", "reasons"),
     [
@@ -168,10 +171,10 @@ def test_what_came_last_does_not_win(
             [SuppressionReason.COMPLAINED],
         ),
         ({"event": "dropped", "reason": "Invalid"}, SubscriberState.SUPPRESSED, [SuppressionReason.BOUNCED]),
-        ({"event": "dropped", "reason": "Unsubscribed Address"}, SubscriberState.UNSUBSCRIBED, []),
+        ({"event": "dropped", "reason": "Unsubscribed Address"}, SubscriberState.UNSUBSCRIBED, [LEFT]),
         ({"event": "dropped", "reason": "Spam Content"}, SubscriberState.ACTIVE, []),
-        ({"event": "unsubscribe"}, SubscriberState.UNSUBSCRIBED, []),
-        ({"event": "group_unsubscribe", "asm_group_id": 1}, SubscriberState.UNSUBSCRIBED, []),
+        ({"event": "unsubscribe"}, SubscriberState.UNSUBSCRIBED, [LEFT]),
+        ({"event": "group_unsubscribe", "asm_group_id": 1}, SubscriberState.UNSUBSCRIBED, [LEFT]),
         ({"event": "group_resubscribe", "asm_group_id": 1}, SubscriberState.ACTIVE, []),
     ],
 )

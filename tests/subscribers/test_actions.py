@@ -12,18 +12,18 @@ from newsletter.campaigns.model import AudienceRule
 from newsletter.database.audit import SHELL, Actor, AuditLine
 from newsletter.database.session import Database
 from newsletter.errors import Refused
-from newsletter.subscribers import actions
+from newsletter.subscribers import actions, sign_up
 from newsletter.subscribers.audience import resolve_audience
 from newsletter.subscribers.consent import may_receive
 from newsletter.subscribers.model import WEAKEST_FIRST, NewSubscriber, SubscriberState, SuppressionReason
 from newsletter.subscribers.queries import count_by_state, find_subscriber, get_subscriber, list_consents_of
 from newsletter.subscribers.tables import Subscriber, Suppression
-from tests.factories import KEY, NOON
+from tests.factories import KEY, NOON, ask
 
 LATER = NOON + timedelta(days=1)
 
 
-def _add(database: Database, address: str, state: SubscriberState = SubscriberState.ACTIVE) -> int:
+def _add(database: Database, address: str) -> int:
     with database.write() as session:
         return actions.add_subscriber(
             session,
@@ -32,7 +32,6 @@ def _add(database: Database, address: str, state: SubscriberState = SubscriberSt
             suppression_key=KEY,
             actor=SHELL,
             now=NOON,
-            state=state,
         ).number
 
 
@@ -64,16 +63,19 @@ def test_two_domains_that_differ_by_a_sharp_s_are_two_people(database: Database)
             get_subscriber(session, "ann")
 
 
-def test_confirming_and_leaving_happen_once_and_are_kept_as_consent(database: Database) -> None:
-    number = _add(database, "ann@example.org", SubscriberState.PENDING)
+def test_signing_up_and_leaving_happen_once_and_are_kept_as_consent(database: Database) -> None:
+    with database.write() as session:
+        asked = ask(session, "ann@example.org", now=NOON)
+        assert asked is not None
+        number = get_subscriber(session, "ann@example.org").number
     actor = Actor.subscriber(number)
     with database.write() as session:
-        assert actions.confirm(session, number, source="link", actor=actor, now=LATER)
-        assert not actions.confirm(session, number, source="link", actor=actor, now=LATER)
+        assert sign_up.confirm(session, number, asked, trace=None, now=LATER)
+        assert not sign_up.confirm(session, number, asked, trace=None, now=LATER)
         assert actions.unsubscribe(session, number, source="link", actor=actor, now=LATER, edition=3)
         assert not actions.unsubscribe(session, number, source="link", actor=actor, now=LATER)
-        with pytest.raises(Refused, match="cannot be confirmed"):
-            actions.confirm(session, number, source="link", actor=actor, now=LATER)
+        with pytest.raises(Refused, match="was used before"):
+            sign_up.confirm(session, number, asked, trace=None, now=LATER)
     with database.read() as session:
         assert [c.act for c in list_consents_of(session, number)] == ["asked", "confirmed", "withdrawn"]
         assert get_subscriber(session, "ann@example.org").joined_at == LATER
@@ -87,8 +89,8 @@ def test_confirming_and_leaving_happen_once_and_are_kept_as_consent(database: Da
 
 def test_an_import_never_changes_a_person_who_is_there(database: Database) -> None:
     gone = _add(database, "gone@example.org")
-    _add(database, "waits@example.org", SubscriberState.PENDING)
     with database.write() as session:
+        ask(session, "waits@example.org", now=NOON)
         actions.unsubscribe(session, gone, source="link", actor=SHELL, now=NOON)
     people = [NewSubscriber(f"{name}@example.org", "en") for name in ("gone", "WAITS", "new", "New", "newer")]
     for expected in (actions.Imported(2, 2), actions.Imported(0, 4)):

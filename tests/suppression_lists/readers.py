@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from sqlalchemy import select, update
+from sqlalchemy import select
 
 from newsletter.database.audit import SHELL
 from newsletter.database.session import Database
@@ -14,10 +14,10 @@ from newsletter.providers.sendgrid.suppressions import SendGridLists
 from newsletter.subscribers import actions
 from newsletter.subscribers.model import SubscriberState, SuppressionReason
 from newsletter.subscribers.queries import get_subscriber
-from newsletter.subscribers.tables import Consent, Subscriber, Suppression
+from newsletter.subscribers.tables import Subscriber, Suppression
 from newsletter.suppression_lists.sync import Sync
 from newsletter.suppression_lists.tables import ListEntry
-from tests.factories import KEY, LONDON, StillClock, add_people
+from tests.factories import KEY, LONDON, StillClock, add_people, sign_up_and_confirm
 from tests.sendgrid_double.running import RunningDouble
 
 
@@ -81,18 +81,9 @@ class Readers:
     def come_back(self, address: str) -> None:
         """A reader who has left asks and confirms again; whoever has not left stays as they are."""
         with self.database.write() as session:
-            number = get_subscriber(session, address).number
-            asked = session.scalar(
-                update(Subscriber)
-                .where(Subscriber.number == number, Subscriber.state == SubscriberState.UNSUBSCRIBED)
-                .values(state=SubscriberState.PENDING)
-                .returning(Subscriber.number)
-            )
-            if asked is None:
-                return
-            session.add(Consent(subscriber=number, act="asked", source="form", wording=None, at=self.clock.now()))
-            session.flush()
-            actions.confirm(session, number, source="link", actor=SHELL, now=self.clock.now())
+            person = get_subscriber(session, address)
+            if person.state is SubscriberState.UNSUBSCRIBED:
+                sign_up_and_confirm(session, address, now=self.clock.now())
 
     def unsubscribed_at_sendgrid(self) -> set[str]:
         """Who is on SendGrid's list of all unsubscribes."""

@@ -82,7 +82,7 @@ def test_the_command_does_it_now_and_says_what_it_did(
     at = int(clock.now().timestamp()) - 60
     double.list_addresses(unsubscribes=[("reader1@example.org", at), ("stranger@example.org", at)])
     with pytest.raises(SystemExit):
-        main(["subscribers", "unsubscribe", "reader2@example.org"])
+        main(["subscribers", "unsubscribe", "reader2@example.org", "--reason", "asked by phone"])
     capsys.readouterr()
 
     assert _run(capsys) == (

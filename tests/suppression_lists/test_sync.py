@@ -51,6 +51,7 @@ def test_what_sendgrid_lists_counts_here_and_a_second_reading_is_no_news(
     expected = dict(zip(addresses(range(1, 7)), (LEFT, *[SUPPRESSED] * 3, ACTIVE, ACTIVE), strict=True))
     assert readers.states() == expected
     assert readers.reasons() == {
+        "reader1@example.org": SuppressionReason.UNSUBSCRIBED,
         "reader2@example.org": SuppressionReason.COMPLAINED,
         "reader3@example.org": SuppressionReason.COMPLAINED,
         "reader4@example.org": SuppressionReason.BOUNCED,
@@ -59,7 +60,7 @@ def test_what_sendgrid_lists_counts_here_and_a_second_reading_is_no_news(
     assert [new for new, _ in pull_all(readers).values()] == [0, 0, 0, 0]
     assert readers.states() == expected
     with database.read() as session:
-        assert session.scalar(select(func.count()).select_from(Suppression)) == 3, "of strangers nothing is kept"
+        assert session.scalar(select(func.count()).select_from(Suppression)) == 4, "of strangers nothing is kept"
         lines = session.scalars(select(AuditLine)).all()
         assert not any("@" in str(vars(line)) for line in lines)
 

@@ -1,0 +1,188 @@
+"""What a reader is to be told by a mail of their own: left as a row by whoever wants it, mailed by `notices`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from sqlalchemy import ColumnElement, delete, exists, func, or_, select
+from sqlalchemy.orm import Session
+
+from newsletter.database.audit import Actor, record, without_addresses
+from newsletter.database.base import insert_or_skip
+from newsletter.subscribers.address import domain_hash, mailbox_hash
+from newsletter.subscribers.model import ReaderNoticeKind, SubscriberState, SuppressionReason
+from newsletter.subscribers.tables import ReaderNotice, SignUp, Subscriber, Suppression
+
+_KIND, _STATE = ReaderNoticeKind, SubscriberState
+
+ANSWERS = (_KIND.CONFIRM, _KIND.HERE_ALREADY)
+"""What a sign-up is answered with: whoever types an address can cause these, so they are limited."""
+
+KEPT_DAYS = 30
+"""Days for which it is known what was mailed."""
+
+
+@dataclass(frozen=True)
+class AnswerLimits:
+    """How many mails sign-ups may cause, whatever is typed: in an hour over all, and to one domain.
+
+    To one mailbox goes one in 24 hours.
+    """
+
+    an_hour: int = 200
+
+    @property
+    def a_domain(self) -> int:
+        """Half of what goes in an hour, so that an attack on one house leaves room for the others."""
+        return max(1, self.an_hour // 2)
+
+
+@dataclass(frozen=True)
+class WantedReaderNotice:
+    """A notice that was taken to be mailed."""
+
+    number: int
+    kind: ReaderNoticeKind
+    subscriber: int
+    address: str
+    language: str
+    sign_up: int | None
+    wanted_at: datetime
+
+
+def are_too_many(session: Session, address: str, limits: AnswerLimits, *, suppression_key: str, now: datetime) -> bool:
+    """Whether sign-ups have caused so many mails in an hour that none more is to go; the same for every mailbox."""
+    lately = [ReaderNotice.kind.in_(ANSWERS), ReaderNotice.wanted_at > now - timedelta(hours=1)]
+    in_all = session.scalar(select(func.count()).where(*lately)) or 0
+    of_domain = ReaderNotice.domain_hash == domain_hash(address, suppression_key)
+    return in_all >= limits.an_hour or (session.scalar(select(func.count()).where(*lately, of_domain)) or 0) >= (
+        limits.a_domain
+    )
+
+
+def was_answered(session: Session, address: str, *, suppression_key: str, now: datetime) -> bool:
+    """Whether a sign-up for the same mailbox, however it was spelt, was answered within 24 hours."""
+    mailbox = ReaderNotice.mailbox_hash == mailbox_hash(address, suppression_key)
+    lately = ReaderNotice.wanted_at > now - timedelta(days=1)
+    return session.scalar(select(exists().where(mailbox, lately, ReaderNotice.kind.in_(ANSWERS)))) or False
+
+
+def want_reader_notice(
+    session: Session,
+    kind: ReaderNoticeKind,
+    subscriber: int,
+    address: str,
+    language: str,
+    *,
+    suppression_key: str,
+    now: datetime,
+    sign_up: int | None = None,
+) -> bool:
+    """Have a reader told something, in the transaction of what causes it; False when that is under way already."""
+    mailbox = mailbox_hash(address, suppression_key)
+    match kind:
+        case _KIND.CONFIRM | _KIND.HERE_ALREADY:
+            cause = f"answer {mailbox} {now:%Y-%m-%d}"
+        case _KIND.WELCOME:
+            cause = f"welcome {subscriber} {now.isoformat()}"
+        case _KIND.CHOICES:
+            # A fresh link holds for half an hour, and one in ten minutes is enough.
+            cause = f"choices {subscriber} {int(now.timestamp()) // 600}"
+    number = session.scalar(
+        insert_or_skip(session, ReaderNotice)
+        .values(
+            cause=cause,
+            subscriber=subscriber,
+            kind=kind,
+            sign_up=sign_up,
+            language=language,
+            mailbox_hash=mailbox,
+            domain_hash=domain_hash(address, suppression_key),
+            wanted_at=now,
+            not_before=now,
+            tries=0,
+            trouble="",
+        )
+        .returning(ReaderNotice.number)
+    )
+    return number is not None
+
+
+def take_reader_notice(
+    session: Session, *, actor: Actor, now: datetime, wanted_after: datetime
+) -> WantedReaderNotice | None:
+    """The oldest notice that may be mailed now, from here on counted as mailed; None when there is none.
+
+    Whether the address may be mailed is asked here once more, in the transaction in which it goes.
+    """
+    waiting = (
+        select(ReaderNotice.number)
+        .join(Subscriber, Subscriber.number == ReaderNotice.subscriber)
+        .where(
+            ReaderNotice.sent_at.is_(None),
+            ReaderNotice.not_before <= now,
+            ReaderNotice.wanted_at > wanted_after,
+            _may_go(now),
+        )
+        .order_by(ReaderNotice.number)
+        .limit(1)
+        .with_for_update(of=ReaderNotice, skip_locked=True)
+    )
+    number = session.scalar(waiting)
+    if number is None:
+        return None
+    row = session.get_one(ReaderNotice, number, populate_existing=True)
+    row.sent_at = now
+    address = session.scalar(select(Subscriber.address).where(Subscriber.number == row.subscriber))
+    subject = f"subscriber:{row.subscriber}"
+    record(session, actor, now, "reader told", subject, notice=number, kind=row.kind.value)
+    return WantedReaderNotice(number, row.kind, row.subscriber, str(address), row.language, row.sign_up, row.wanted_at)
+
+
+def put_back_reader_notice(
+    session: Session, notice: WantedReaderNotice, *, actor: Actor, now: datetime, again_after: timedelta, trouble: str
+) -> None:
+    """A notice was certainly not mailed, and waits to be tried again: twice as long with each try."""
+    row = session.get_one(ReaderNotice, notice.number)
+    row.sent_at, row.trouble = None, without_addresses(trouble)
+    row.not_before = now + again_after * (1 << min(row.tries, 6))
+    row.tries += 1
+    subject = f"subscriber:{notice.subscriber}"
+    record(session, actor, now, "reader not told", subject, notice=notice.number, reason=trouble)
+
+
+def delete_old_reader_notices(session: Session, *, now: datetime) -> None:
+    """Forget what was mailed long ago, or could not be."""
+    session.execute(delete(ReaderNotice).where(ReaderNotice.wanted_at < now - timedelta(days=KEPT_DAYS)))
+
+
+def forget_reader_notices(session: Session, subscribers: Sequence[int]) -> None:
+    """Mail nothing more to these people, and forget what was mailed."""
+    session.execute(delete(ReaderNotice).where(ReaderNotice.subscriber.in_(subscribers)))
+
+
+def _may_go(now: datetime) -> ColumnElement[bool]:
+    """Whether the statement's notice may go to its Subscriber.
+
+    Whoever has left is mailed only what was asked for with their address or their link; any other refusal stops all.
+    """
+    refused = exists().where(
+        Suppression.address_hash == Subscriber.address_hash, Suppression.reason != SuppressionReason.UNSUBSCRIBED
+    )
+    open_sign_up = exists().where(
+        SignUp.number == ReaderNotice.sign_up, SignUp.confirmed_at.is_(None), SignUp.expires_at > now
+    )
+    reading = Subscriber.state.in_((_STATE.ACTIVE, _STATE.PAUSED))
+    return (
+        Subscriber.address.is_not(None)
+        & ~refused
+        & or_(
+            (ReaderNotice.kind == _KIND.CONFIRM)
+            & Subscriber.state.in_((_STATE.PENDING, _STATE.UNSUBSCRIBED))
+            & open_sign_up,
+            (ReaderNotice.kind == _KIND.CHOICES) & or_(reading, Subscriber.state == _STATE.UNSUBSCRIBED),
+            ReaderNotice.kind.in_((_KIND.HERE_ALREADY, _KIND.WELCOME)) & reading,
+        )
+    )
