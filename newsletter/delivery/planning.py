@@ -173,26 +173,29 @@ def _plan_chunk(session: Session, send: Send, up_to: int, zone: ZoneInfo) -> Non
             mailed_lately=mailed_since(since) if since else None,
         )
         .where(Subscriber.number > send.planned_up_to, Subscriber.number <= up_to)
-        .subquery()
+        .cte("who")
     )
     goes = who.c.reason.is_(None)
-    # Each variant is cut by itself, then all slices are counted through: html first, then text.
+    # Each variant is cut by itself; those of text stand behind those of HTML.
     place = func.row_number().over(partition_by=(goes, who.c.text_only), order_by=who.c.number) - 1
-    slices = select(who, (place - place % send.batch_limit).label("begins_at")).subquery()
-    gets = slices.c.reason.is_(None)
-    nth = func.dense_rank().over(order_by=(case((gets, 0), else_=1), slices.c.text_only, slices.c.begins_at))
+    of_html = (
+        select((func.count() + send.batch_limit - 1) // send.batch_limit)
+        .where(goes, ~who.c.text_only)
+        .scalar_subquery()
+    )
+    before = send.next_batch + case((who.c.text_only, of_html), else_=0)
     session.execute(
         insert_or_skip(session, Delivery).from_select(
             ["edition", "subscriber", "batch", "state", "reason"],
             select(
                 literal(send.edition),
-                slices.c.number,
-                case((gets, nth + (send.next_batch - 1)), else_=0),
+                who.c.number,
+                case((goes, before + place // send.batch_limit), else_=0),
                 cast(
-                    case((gets, literal(DeliveryState.PLANNED.value)), else_=literal(DeliveryState.LEFT_OUT.value)),
+                    case((goes, literal(DeliveryState.PLANNED.value)), else_=literal(DeliveryState.LEFT_OUT.value)),
                     Text,
                 ),
-                slices.c.reason,
+                who.c.reason,
             ).where(literal(True)),  # without a WHERE, SQLite reads ON CONFLICT as the condition of a join
         )
     )

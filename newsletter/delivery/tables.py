@@ -7,7 +7,7 @@ from datetime import datetime
 from sqlalchemy import BigInteger, ForeignKey, ForeignKeyConstraint, Index, Text, text
 from sqlalchemy.orm import Mapped, mapped_column
 
-from newsletter.database.base import Base, Instant, Serial, words
+from newsletter.database.base import Base, Instant, Serial, is_one_of, words
 from newsletter.delivery.model import AttemptState, BatchState, DeliveryState, SendState, Variant
 
 
@@ -106,6 +106,7 @@ class Delivery(Base):
 
     __tablename__ = "delivery"
     __table_args__ = (
+        is_one_of("state", DeliveryState),
         Index("ix_delivery_edition_batch", "edition", "batch"),
         # Few have a reason, and how far a send is asks for theirs alone: 157 ms without it at a million deliveries.
         Index(
@@ -130,7 +131,7 @@ class Delivery(Base):
     edition: Mapped[int] = mapped_column(Serial, primary_key=True, autoincrement=False)
     subscriber: Mapped[int] = mapped_column(Serial, primary_key=True, autoincrement=False)
     batch: Mapped[int]
-    state: Mapped[DeliveryState] = mapped_column(words(DeliveryState))
+    state: Mapped[DeliveryState] = mapped_column(words(DeliveryState, checked=False))
     reason: Mapped[str | None] = mapped_column(Text)
     attempt: Mapped[str | None] = mapped_column(Text)
     event_at: Mapped[datetime | None] = mapped_column(Instant)
