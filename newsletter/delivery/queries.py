@@ -23,7 +23,7 @@ from newsletter.delivery.model import (
 from newsletter.delivery.tables import Attempt, Batch, Delivery, Send
 from newsletter.editions.tables import Edition
 from newsletter.errors import NotFound
-from newsletter.subscribers.model import LeftOut, Recipient
+from newsletter.subscribers.model import LeftOut
 from newsletter.subscribers.tables import Subscriber
 
 _NAMES_AT_ONCE = 5_000
@@ -78,10 +78,10 @@ def list_going(session: Session) -> list[GoingSend]:
     ]
 
 
-def list_recipients(session: Session, edition: int, batch: int) -> list[Recipient]:
-    """The people of a batch whose delivery is still planned."""
+def list_recipients(session: Session, edition: int, batch: int) -> dict[int, str]:
+    """The people of a batch whose delivery is still planned: their addresses, by their numbers and in that order."""
     rows = session.execute(statements.LIST_RECIPIENTS, {"in_edition": edition, "in_batch": batch})
-    return [Recipient(number, address) for number, address in rows.all()]
+    return dict(rows.all())
 
 
 def list_uncertain(session: Session, edition: str) -> Sequence[tuple[Attempt, int]]:

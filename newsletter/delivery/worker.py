@@ -9,7 +9,7 @@ from __future__ import annotations
 import html
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
@@ -30,7 +30,6 @@ from newsletter.log import get_log
 from newsletter.mail import Mailbox, one_click_headers
 from newsletter.providers.contract import Outcome, OutgoingBatch, PersonalMail, Receipt, Transport
 from newsletter.rendering.model import LinkTag
-from newsletter.subscribers.model import Recipient
 from newsletter.subscribers.tokens import Purpose, Tokens
 
 _log = get_log(__name__)
@@ -142,17 +141,15 @@ def build_batch(worker: Worker, claim: Claim) -> OutgoingBatch:
     )
 
 
-def _personal(tokens: Tokens, base_url: str, claim: Claim, recipients: list[Recipient]) -> Iterator[PersonalMail]:
+def _personal(tokens: Tokens, base_url: str, claim: Claim, recipients: Mapping[int, str]) -> Iterator[PersonalMail]:
     # What is the same for everybody is made once: this is where most of the time of a send goes.
     to_leave, to_choose = f"{base_url}/unsubscribe/", f"{base_url}/preferences/"
     to_leave_html, to_choose_html = html.escape(to_leave), html.escape(to_choose)
     leave_html, leave_text = LinkTag.UNSUBSCRIBE_HTML.value, LinkTag.UNSUBSCRIBE_TEXT.value
     choose_html, choose_text = LinkTag.PREFERENCES_HTML.value, LinkTag.PREFERENCES_TEXT.value
-    numbers = [recipient.number for recipient in recipients]
-    leaving = tokens.sign_each(Purpose.UNSUBSCRIBE, numbers, claim.edition)
-    choosing = tokens.sign_each(Purpose.PREFERENCES, numbers, claim.edition)
+    signed = tokens.sign_each(Purpose.UNSUBSCRIBE, Purpose.PREFERENCES, recipients, claim.edition)
     # A token is letters, digits and `.-_`: in HTML it stands as it is.
-    for (number, address), leave, choose in zip(recipients, leaving, choosing, strict=True):
+    for (number, address), (leave, choose) in zip(recipients.items(), signed, strict=True):
         name = delivery_id(claim.edition, number)
         link_to_leave = to_leave + leave
         yield PersonalMail(

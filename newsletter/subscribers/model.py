@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
-from typing import NamedTuple
 
 
 class SubscriberState(StrEnum):
@@ -128,13 +127,6 @@ EXPLANATIONS: Mapping[LeftOut, str] = {
     LeftOut.STOPPED: "they were still waiting when the send was stopped",
 }
 """Each reason as a sentence about those whom it is true of."""
-
-
-class Recipient(NamedTuple):
-    """Somebody who gets an edition: number of the row, and address as typed."""
-
-    number: int
-    address: str
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from typing import TypeVar
 
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from sqlalchemy import func, select
+from sqlalchemy import func, select, update
 
 from newsletter.database.audit import SCHEDULER, SHELL
 from newsletter.database.base import Base
@@ -37,6 +37,8 @@ from newsletter.errors import Refused
 from newsletter.providers.contract import Outcome, PersonalReceipt, Receipt
 from newsletter.schedule import jobs
 from newsletter.subscribers.actions import unsubscribe
+from newsletter.subscribers.model import SubscriberState
+from newsletter.subscribers.tables import Subscriber
 from tests.factories import (
     NOON,
     RULES,
@@ -89,6 +91,8 @@ class Play:
         self.handed: Counter[int] = Counter()
         self.left: set[int] = set()
         with database.write() as session:
+            # Only the consent of those who never confirmed may go.
+            session.execute(update(Subscriber).values(state=SubscriberState.PENDING))
             for table in reversed(Base.metadata.sorted_tables):
                 session.execute(table.delete())
             cast = add_cast(session)
@@ -113,7 +117,7 @@ class Play:
                     self.claims += [claim] if claim else []
                 case "fly" if self.claims:
                     claim = self.claims.pop(number % len(self.claims))
-                    people = {r.number for r in list_recipients(session, claim.edition, claim.batch)}
+                    people = set(list_recipients(session, claim.edition, claim.batch))
                     flight = batches.put_in_flight(session, claim, actor=SCHEDULER, now=now)
                     if flight:
                         going = sorted(people - flight.dropped)

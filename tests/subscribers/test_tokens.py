@@ -46,9 +46,10 @@ def test_many_tokens_are_those_that_are_signed_one_by_one_and_the_mac_is_that_of
     key: str, people: list[int], edition: int, purpose: Purpose
 ) -> None:
     tokens = Tokens([key])
-    signed = list(tokens.sign_each(purpose, people, edition))
-    assert signed == [tokens.sign(purpose, Bearer(who, edition)) for who in people]
-    for token in signed:
+    signed = list(tokens.sign_each(purpose, Purpose.CONFIRM, people, edition))
+    assert [one for one, _ in signed] == [tokens.sign(purpose, Bearer(who, edition)) for who in people]
+    assert [other for _, other in signed] == [tokens.sign(Purpose.CONFIRM, Bearer(who, edition)) for who in people]
+    for token, _ in signed:
         mac = hmac.digest(key.strip().encode(), f"{purpose.value}:{token[22:]}".encode(), "sha256")
         assert token[:22] == base64.urlsafe_b64encode(mac[:16]).decode().rstrip("=")
 
