@@ -10,7 +10,14 @@ from sqlalchemy.orm import Session
 from newsletter.errors import NotFound
 from newsletter.subscribers.address import address_hash, address_key, check_address
 from newsletter.subscribers.model import SubscriberState, SuppressionReason
-from newsletter.subscribers.tables import Consent, Subscriber, SubscriberTopic, Suppression
+from newsletter.subscribers.tables import (
+    Consent,
+    ConsentTrace,
+    ConsentWording,
+    Subscriber,
+    SubscriberTopic,
+    Suppression,
+)
 
 
 def find_subscriber(session: Session, address: str) -> Subscriber | None:
@@ -54,3 +61,20 @@ def count_by_state(session: Session) -> dict[SubscriberState, int]:
     """How many people there are in each state."""
     rows = session.execute(select(Subscriber.state, func.count()).group_by(Subscriber.state))
     return dict(rows.all())
+
+
+def list_wordings_of(session: Session, subscriber: int) -> dict[str, str]:
+    """The texts that a person was shown, word for word, by their hash."""
+    shown = select(Consent.wording_hash).where(Consent.subscriber == subscriber)
+    rows = session.execute(select(ConsentWording.hash, ConsentWording.text).where(ConsentWording.hash.in_(shown)))
+    return dict(rows.all())
+
+
+def list_traces_of(session: Session, subscriber: int) -> dict[int, tuple[str, str]]:
+    """Where a person's acts of consent came from, IP address and browser by the number of the act, while it is kept."""
+    rows = session.execute(
+        select(ConsentTrace.consent, ConsentTrace.ip, ConsentTrace.user_agent)
+        .join(Consent, Consent.number == ConsentTrace.consent)
+        .where(Consent.subscriber == subscriber)
+    )
+    return {number: (ip, user_agent) for number, ip, user_agent in rows}
