@@ -18,6 +18,7 @@ from sqlalchemy import (
     exists,
     func,
     literal,
+    null,
     or_,
     select,
     update,
@@ -125,6 +126,25 @@ def give_back(session: Session, claim: Claim, *, actor: Actor, now: datetime, no
     audit_batch(session, actor, now, "batch given back", claim.edition, claim.batch, fence=claim.fence)
 
 
+def take_back(session: Session, claim: Claim, *, actor: Actor, now: datetime) -> None:
+    """Undo what came on record of a take-off of which its worker does not know, and after which it handed nothing over.
+
+    A commit that is still on its way is waited for, since it has the batch locked, or comes too late for the claim.
+    """
+    session.execute(statements.LOCK_BATCH, {"in_edition": claim.edition, "in_batch": claim.batch})
+    attempt = session.get(Attempt, claim.attempt)
+    if attempt is None:
+        give_back(session, claim, actor=actor, now=now, not_before=None)
+    else:
+        flight = Flight(claim, attempt.people, frozenset())
+        record_answer(session, flight, never_begun(now), actor=actor, now=now)
+
+
+def never_begun(now: datetime) -> Receipt:
+    """The answer to an attempt whose worker did not begin to hand over: nobody refused it, and it may go again."""
+    return Receipt(Outcome.TRY_AGAIN, "the worker was held up before it could begin", not_before=now)
+
+
 def put_in_flight(session: Session, claim: Claim, *, actor: Actor, now: datetime) -> Flight | None:
     """Write the attempt that is about to be made, dropping whoever may no longer be mailed, in one commit.
 
@@ -214,6 +234,7 @@ def record_answer(
     """Write what the provider answered to an attempt, and what follows for its batch and its people.
 
     The first answer of an attempt counts, and False says that there was one; but that it was accepted counts always.
+    An attempt that was given up as uncertain had none: what its worker says late settles it, unless somebody has.
     With `brake` failing attempts in a row the send is paused. Unless the transport is `idempotent`, staff are told when
     an earlier attempt was accepted too.
     A batch follows its newest attempt alone.
@@ -221,6 +242,9 @@ def record_answer(
     receipt = _as_text(receipt)
     edition, number = flight.claim.edition, flight.claim.batch
     batch = session.execute(statements.LOCK_BATCH, {"in_edition": edition, "in_batch": number}).one()
+    doubted = batch.state is BatchState.UNCERTAIN and batch.attempt == flight.attempt
+    if doubted and receipt.outcome not in (Outcome.ACCEPTED, Outcome.UNCERTAIN) and _undo_doubt(session, flight):
+        batch = session.execute(statements.LOCK_BATCH, {"in_edition": edition, "in_batch": number}).one()
     outcome = _consequence(session, flight, receipt, batch.failures, now)
     # A transport may hand over some of a batch before it fails; the attempt is then accepted, for those.
     partly = outcome.people is None and any(own.outcome is Outcome.ACCEPTED for own in receipt.people.values())
@@ -255,6 +279,26 @@ def record_answer(
     if receipt.not_before:
         # Last of all: who claims a batch keeps it while waiting for the row of the pace.
         pacing.slow_down(session, session.get_one(Send, edition).transport, receipt.not_before)
+    return True
+
+
+def _undo_doubt(session: Session, flight: Flight) -> bool:
+    """Put an uncertain batch back in flight, for its newest attempt has an answer after all; False when it had one."""
+    edition, number = flight.claim.edition, flight.claim.batch
+    if not count_changed(session, statements.EXPECT_ANSWER_AGAIN, {"as_attempt": flight.attempt}):
+        return False
+    session.execute(
+        update(Delivery)
+        .where(
+            in_batch(edition, number),
+            Delivery.state == DeliveryState.UNCERTAIN,
+            Delivery.attempt == flight.attempt,
+        )
+        .values(state=DeliveryState.PLANNED, attempt=null(), reason=null())
+        .execution_options(synchronize_session=False)
+    )
+    set_batch(session, edition, number, BatchState.UNCERTAIN, BatchState.IN_FLIGHT)
+    count_anew(session, edition, number)
     return True
 
 

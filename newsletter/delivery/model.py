@@ -93,8 +93,9 @@ BATCH_MOVES: Mapping[BatchState, frozenset[BatchState]] = {
     _BATCH.IN_FLIGHT: frozenset({_BATCH.ACCEPTED, _BATCH.REJECTED, _BATCH.UNCERTAIN, _BATCH.PLANNED, _BATCH.EMPTY}),
     _BATCH.ACCEPTED: frozenset(),
     _BATCH.REJECTED: frozenset({_BATCH.PLANNED, _BATCH.EMPTY, _BATCH.ACCEPTED, _BATCH.UNCERTAIN}),
-    # An event or a person settles it; nothing else does. Only a person may say that it goes out again.
-    _BATCH.UNCERTAIN: frozenset({_BATCH.ACCEPTED, _BATCH.PLANNED, _BATCH.EMPTY}),
+    # An event, a person or the late answer of its own worker settles it; nothing else does. Only a person may say that
+    # it goes out again, or that worker, when it knows that nothing was accepted.
+    _BATCH.UNCERTAIN: frozenset({_BATCH.ACCEPTED, _BATCH.REJECTED, _BATCH.PLANNED, _BATCH.EMPTY}),
     _BATCH.EMPTY: frozenset({_BATCH.ACCEPTED}),
 }
 
@@ -115,7 +116,9 @@ DELIVERY_MOVES: Mapping[DeliveryState, frozenset[DeliveryState]] = {
     # Whatever was thought or said of a mail: an event of the provider proves that it went.
     _DELIVERY.LEFT_OUT: _PROVED,
     _DELIVERY.REFUSED: _PROVED,
-    _DELIVERY.UNCERTAIN: frozenset({_DELIVERY.HANDED_OVER, _DELIVERY.PLANNED, _DELIVERY.LEFT_OUT}),
+    _DELIVERY.UNCERTAIN: frozenset(
+        {_DELIVERY.HANDED_OVER, _DELIVERY.PLANNED, _DELIVERY.LEFT_OUT, _DELIVERY.REFUSED},
+    ),
     _DELIVERY.HANDED_OVER: _CAME_BACK,
     **{state: frozenset(EVENT_ORDER[place + 1 :]) for place, state in enumerate(EVENT_ORDER)},
 }

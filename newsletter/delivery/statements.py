@@ -179,4 +179,11 @@ ANSWER_ATTEMPT = (
     )
 )
 
+EXPECT_ANSWER_AGAIN = (
+    update(_attempt)
+    .where(_attempt.c.id == bindparam("as_attempt"), _attempt.c.state == AttemptState.UNCERTAIN)
+    .values(state=AttemptState.IN_FLIGHT, answered_at=null(), answer="")
+)
+"""An attempt that was given up is in flight, for its answer has come."""
+
 FORGET_FAILURES = update(_send).where(_send.c.edition == _EDITION, _send.c.failing != 0).values(failing=0)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import html
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
@@ -19,7 +19,7 @@ from sqlalchemy.orm import Session
 
 from newsletter.clock import Clock
 from newsletter.database.audit import SCHEDULER
-from newsletter.database.session import DATABASE_AWAY, Database
+from newsletter.database.session import DATABASE_AWAY, Database, DatabaseUnusable
 from newsletter.delivery import batches, pacing, plan, steering
 from newsletter.delivery.model import Claim, ContentChanged, Flight, Limits, LostClaim, Slot, Variant, delivery_id
 from newsletter.delivery.queries import list_recipients
@@ -34,8 +34,8 @@ from newsletter.subscribers.tokens import Purpose, Tokens
 
 _log = get_log(__name__)
 
-RECORD_AGAIN_AFTER = 0.5
-"""Seconds between two tries to record an answer; it is tried until it succeeds."""
+WRITE_AGAIN_AFTER = 0.5
+"""Seconds between two tries to write down what only this worker knows; it is tried until it succeeds."""
 
 
 class Step(StrEnum):
@@ -114,13 +114,20 @@ def _send(worker: Worker, only: tuple[int, int] | None = None) -> Step:
     except ContentChanged as error:
         _pause(worker, claim, str(error))
         return Step.GAVE_UP
+    except DatabaseUnusable:
+        # Certainly nothing was changed.
+        raise
+    except DATABASE_AWAY:
+        # The commit may have come through all the same.
+        _take_back(worker, claim)
+        return Step.GAVE_UP
     if flight is None:
         return Step.GAVE_UP
     if flight.dropped:
         gone = {delivery_id(claim.edition, number) for number in flight.dropped}
         batch = replace(batch, people=tuple(person for person in batch.people if person.delivery not in gone))
     receipt = _hand_over(worker, batch, began)
-    _record_until_it_succeeds(worker, flight, receipt)
+    _record(worker, flight, receipt)
     return Step.SENT
 
 
@@ -184,7 +191,7 @@ def _give_back(worker: Worker, claim: Claim, *, not_before: datetime | None) -> 
 def _hand_over(worker: Worker, batch: OutgoingBatch, began: float) -> Receipt:
     # A machine that slept since the commit may wake when others have long settled what became of this batch.
     if _seconds_awake_or_asleep() - began > plan.PATIENCE.total_seconds():
-        return Receipt(Outcome.TRY_AGAIN, "the worker was held up before it could begin")
+        return batches.never_begun(worker.clock.now())
     try:
         return worker.transport.send(batch)
     except Exception as error:
@@ -192,25 +199,39 @@ def _hand_over(worker: Worker, batch: OutgoingBatch, began: float) -> Receipt:
         return Receipt(Outcome.UNCERTAIN, f"the transport failed: {type(error).__name__}")
 
 
-def _record_until_it_succeeds(worker: Worker, flight: Flight, receipt: Receipt) -> None:
-    # A busy or restarting database must not make an answered batch uncertain.
+def _record(worker: Worker, flight: Flight, receipt: Receipt) -> None:
+    def record(session: Session) -> None:
+        batches.record_answer(
+            session,
+            flight,
+            receipt,
+            actor=SCHEDULER,
+            now=worker.clock.now(),
+            brake=worker.limits.brake,
+            idempotent=worker.transport.idempotent,
+        )
+
+    _write_until_it_succeeds(worker, flight.attempt, record)
+
+
+def _take_back(worker: Worker, claim: Claim) -> None:
+    def take_back(session: Session) -> None:
+        batches.take_back(session, claim, actor=SCHEDULER, now=worker.clock.now())
+
+    _write_until_it_succeeds(worker, claim.attempt, take_back)
+
+
+def _write_until_it_succeeds(worker: Worker, attempt: str, write: Callable[[Session], None]) -> None:
+    # A busy, restarting or unreachable database must not make uncertain what this worker knows.
     pause = threading.Event()
     while True:
         try:
             with worker.database.write() as session:
-                batches.record_answer(
-                    session,
-                    flight,
-                    receipt,
-                    actor=SCHEDULER,
-                    now=worker.clock.now(),
-                    brake=worker.limits.brake,
-                    idempotent=worker.transport.idempotent,
-                )
+                write(session)
             return
         except DATABASE_AWAY as error:
-            _log.warning("answer not recorded yet", attempt=flight.attempt, error=type(error).__name__)
-            pause.wait(RECORD_AGAIN_AFTER)
+            _log.warning("answer not recorded yet", attempt=attempt, error=type(error).__name__)
+            pause.wait(WRITE_AGAIN_AFTER)
 
 
 def _pause(worker: Worker, claim: Claim, note: str) -> None:

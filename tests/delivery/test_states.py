@@ -53,8 +53,11 @@ from tests.factories import (
 )
 from tests.provider_events.posting import Mail, post
 
-STEPS = ("claim", "fly", "answer", "hear", "leave", "pause", "resume", "wait", "look", "settle", "stop")
-MOVING = ("fly", "answer", "hear", "look", "settle", "stop")
+STEPS = (
+    *("claim", "fly", "lose", "answer", "take back", "hear", "look"),
+    *("leave", "pause", "resume", "wait", "settle", "stop"),
+)
+MOVING = ("fly", "lose", "answer", "take back", "hear", "look", "settle", "stop")
 """The steps after which the whole ledger is added up."""
 TOLD = ("processed", "deferred", "delivered", "bounce", "dropped")
 WENT = (DeliveryState.HANDED_OVER, *EVENT_ORDER)
@@ -86,6 +89,7 @@ class Play:
         self.clock = StillClock()
         self.transport = FakeTransport(batch_limit=3)
         self.claims: list[Claim] = []
+        self.unheard: list[Claim] = []
         self.flights: list[Request] = []
         self.mails: list[Mail] = []
         self.handed: Counter[int] = Counter()
@@ -124,6 +128,13 @@ class Play:
                         assert not self.left & set(going), "who left is not in what goes out"
                         assert len(going) == flight.people
                         self._take(flight, going, number)
+                case "lose" if self.claims:
+                    # It is on record, and its worker does not hear of that: nothing is handed over.
+                    self.unheard.append(self.claims.pop(number % len(self.claims)))
+                    batches.put_in_flight(session, self.unheard[-1], actor=SCHEDULER, now=now)
+                case "take back" if self.unheard:
+                    claim = self.unheard.pop(number % len(self.unheard))
+                    batches.take_back(session, claim, actor=SCHEDULER, now=now)
                 case "answer" if self.flights:
                     request = self.flights.pop(number % len(self.flights))
                     receipt = self._receipt(number, request)

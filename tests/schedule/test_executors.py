@@ -41,6 +41,7 @@ from tests.factories import (
     scheduled_edition,
     worker,
 )
+from tests.schedule.looks import wait_for_looks
 
 PERIOD = timedelta(seconds=0.2)
 LEASE = timedelta(seconds=2)
@@ -159,8 +160,9 @@ def test_a_paused_send_waits_and_goes_on_when_resumed(kind: str, database: Datab
         until(lambda: _batches(database, BatchState.IN_FLIGHT) == 0)
         before = len(transport.accepted)
         assert 0 < before <= 20
-        # Several looks, and all that was still on its way to a worker.
-        time.sleep(1)
+        wait_for_looks(database, 3)
+        if kind == "procrastinate":
+            until(lambda: _jobs(database) == [])
         assert len(transport.accepted) == before
         with database.write() as session:
             now = SystemClock().now()
@@ -280,20 +282,29 @@ def test_a_lost_job_is_made_again_and_one_for_later_waits_for_its_time(database:
 
 @on_postgresql
 def test_jobs_of_a_worker_that_died_are_dropped_and_made_again(database: Database) -> None:
-    executor, _ = _planned_with_jobs(database)
+    executor, edition = _planned_with_jobs(database)
     with database.write() as session:
         session.execute(text("INSERT INTO procrastinate_workers (last_heartbeat) VALUES (now() - interval '1 hour')"))
-        session.execute(text("INSERT INTO procrastinate_workers DEFAULT VALUES"))
         session.execute(
             text("UPDATE procrastinate_jobs SET status = 'doing', worker_id = 1 WHERE queueing_lock LIKE '%/1'")
         )
-        session.execute(
-            text("UPDATE procrastinate_jobs SET status = 'doing', worker_id = 2 WHERE queueing_lock LIKE '%/2'")
-        )
     executor.send_what_may_go()
-    with database.read() as session:
-        rows = session.execute(text("SELECT queueing_lock, status::text FROM procrastinate_jobs ORDER BY 1")).all()
-    assert [status for _, status in rows] == ["todo", "doing", "todo", "todo", "todo"]
+    assert _statuses(database) == [(f"batch:{edition}/{number}", "todo") for number in range(1, 6)]
+
+
+@on_postgresql
+def test_a_batch_that_waits_while_a_job_of_a_living_worker_has_not_ended_in_writing_gets_another(
+    database: Database,
+) -> None:
+    executor, edition = _planned_with_jobs(database)
+    with database.write() as session:
+        session.execute(text("INSERT INTO procrastinate_workers DEFAULT VALUES"))
+        session.execute(text("UPDATE procrastinate_jobs SET status = 'doing', worker_id = 1"))
+        session.execute(update(Batch).where(Batch.number > 1).values(state=BatchState.CLAIMED))
+    for _ in range(2):
+        executor.send_what_may_go()
+    still = [(f"batch:{edition}/{number}", "doing") for number in range(1, 6)]
+    assert _statuses(database) == sorted([*still, (f"batch:{edition}/1", "todo")])
 
 
 @on_postgresql
@@ -324,6 +335,12 @@ def _jobs(database: Database) -> list[tuple[Any, ...]]:
             text("SELECT queueing_lock, args, lock, scheduled_at FROM procrastinate_jobs ORDER BY id")
         )
         return [tuple(row) for row in rows]
+
+
+def _statuses(database: Database) -> list[tuple[str, str]]:
+    with database.read() as session:
+        rows = session.execute(text("SELECT queueing_lock, status::text FROM procrastinate_jobs ORDER BY 1, 2"))
+        return [(lock, status) for lock, status in rows]
 
 
 def _lose_jobs(database: Database) -> None:

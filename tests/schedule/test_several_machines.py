@@ -20,7 +20,7 @@ import pytest
 from sqlalchemy import select
 
 from newsletter.clock import SystemClock
-from newsletter.database.heartbeat import list_workers
+from newsletter.database.heartbeat import find_dead_workers, list_workers
 from newsletter.database.session import Database, open_database
 from newsletter.delivery import steering
 from newsletter.delivery.model import BatchState, DeliveryState, SendState, read_delivery_id
@@ -80,11 +80,12 @@ class Clinic:
                 _kill(self.others.pop(0))
                 self.boot(Role.SCHEDULER)
             case "freeze a worker":
-                # For longer than its lease, and than the others wait for a sign of it.
                 frozen = self._any_worker()
                 assert frozen.pid
+                until(lambda: name_of(frozen) in workers_seen(self.database), self.database)
+                # Until the others take it for dead.
                 os.kill(frozen.pid, signal.SIGSTOP)
-                time.sleep(SOON.total_seconds() + 0.5)
+                until(lambda: name_of(frozen) in dead_workers(self.database), self.database)
                 os.kill(frozen.pid, signal.SIGCONT)
                 self.workers.append(frozen)
             case "one leaves, one joins":
@@ -92,6 +93,7 @@ class Clinic:
                 _leave(self._any_worker())
             case "kill PostgreSQL":
                 self.server.stop(signal.SIGQUIT)
+                # That is how long it is away, and nobody can see in the rows what happens meanwhile.
                 time.sleep(1)
                 self.server.start()
             case "add a serve":
@@ -178,6 +180,23 @@ def until(holds: Callable[[], bool], database: Database) -> None:
         with database.read() as session:
             assert time.monotonic() < end, [get_progress(session, e.id) for e in list_editions(session)]
         time.sleep(0.1)
+
+
+def name_of(host: BaseProcess, role: Role = Role.WORKER) -> str:
+    """How a host is called in the rows."""
+    return f"{role} {host.pid}"
+
+
+def workers_seen(database: Database) -> set[str]:
+    """The workers who gave a sign and did not say that they end."""
+    with database.read() as session:
+        return {worker.worker for worker in list_workers(session)}
+
+
+def dead_workers(database: Database) -> set[str]:
+    """The workers of whom there was no sign for too long."""
+    with database.read() as session:
+        return set(find_dead_workers(session, SOON))
 
 
 def _is_moving(clinic: Clinic) -> bool:

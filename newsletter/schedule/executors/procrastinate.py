@@ -14,7 +14,7 @@ from datetime import timedelta
 import procrastinate
 import psycopg
 from procrastinate.jobs import Job, Status
-from sqlalchemy import String, cast, column, exists, func, literal, literal_column, select, table
+from sqlalchemy import String, cast, column, exists, func, literal, literal_column, or_, select, table
 from sqlalchemy.orm import Session
 
 from newsletter.database.heartbeat import find_dead_workers, list_workers
@@ -36,14 +36,16 @@ TASK = "newsletter.send_batch"
 
 _LOCK = literal("batch:") + cast(Batch.edition, String) + "/" + cast(Batch.number, String)
 _job = table("procrastinate_jobs", column("queueing_lock"), column("status"))
-_OPEN = _job.c.status.in_((literal_column("'todo'"), literal_column("'doing'")))
+_TODO = _job.c.status == literal_column("'todo'")
+_OPEN = or_(_TODO, _job.c.status == literal_column("'doing'"))
 _WAITING_WITHOUT_JOB = (
     select(Batch.edition, Batch.number, _LOCK, Batch.not_before)
     .join(Send, Send.edition == Batch.edition)
     .where(
         Send.state == SendState.RUNNING,
         Batch.state == BatchState.PLANNED,
-        ~exists().where(_job.c.queueing_lock == _LOCK, _OPEN),
+        # One that is being done has perhaps not ended in writing; where it is about to claim, one more does nothing.
+        ~exists().where(_job.c.queueing_lock == _LOCK, _TODO),
     )
     .order_by(Send.opened_at, Batch.edition, Batch.number)
 )
