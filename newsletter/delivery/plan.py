@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
+from newsletter.backoff import exponential_backoff
 from newsletter.delivery.model import AttemptState, BatchState, DeliveryState, GoingSend
 from newsletter.providers.contract import Outcome, Receipt
 
@@ -111,7 +112,7 @@ def consequence_of(
 
 def wait_after(failures: int) -> timedelta:
     """How long to wait after so many failing attempts in a row: 2 s, doubled each time, at most 5 minutes."""
-    return min(_FIRST_WAIT * (1 << min(failures, 10)), _LONGEST_WAIT)
+    return exponential_backoff(failures, first=_FIRST_WAIT, longest=_LONGEST_WAIT)
 
 
 def wait_after_deferral(deferrals: int) -> timedelta:
@@ -119,7 +120,7 @@ def wait_after_deferral(deferrals: int) -> timedelta:
 
     Mailboxes that put off who they do not know want some minutes (RFC 6647, 2.1).
     """
-    return min(_FIRST_DEFERRAL * (1 << min(deferrals, 10)), _LONGEST_DEFERRAL)
+    return exponential_backoff(deferrals, first=_FIRST_DEFERRAL, longest=_LONGEST_DEFERRAL)
 
 
 def state_of_person(outcome: Outcome, deferrals: int) -> DeliveryState | None:

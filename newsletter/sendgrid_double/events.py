@@ -15,7 +15,7 @@ import urllib.request
 from base64 import b64encode
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from fnmatch import fnmatch
 from http.client import HTTPException
 from pathlib import Path
@@ -33,6 +33,7 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_private_key,
 )
 
+from newsletter.backoff import exponential_backoff
 from newsletter.errors import Refused
 from newsletter.sendgrid_double.description import MailSend
 from newsletter.sendgrid_double.record import Record, RecordedPost
@@ -57,8 +58,8 @@ FATES: Mapping[str, Sequence[Event]] = {
 }
 """What is told of a mail, one after the other; an address whose first part begins with the word has this fate."""
 
-FIRST_WAIT, DOUBLINGS = 0.25, 8
-"""Seconds until a post that was not taken is tried again, and how often that doubles: up to about a minute."""
+FIRST_WAIT, LONGEST_WAIT = timedelta(seconds=0.25), timedelta(minutes=1)
+"""How long a post that was not taken waits before it is tried again."""
 
 KEEP_TRYING = 24 * 60 * 60
 """Seconds after which a post is given up, as SendGrid does."""
@@ -254,7 +255,8 @@ class EventPoster:
             return heapq.heappop(self._waiting)
 
     def _try_again(self, post: _Waiting) -> None:
-        post.due = time.monotonic() + FIRST_WAIT * 2 ** min(post.said.tries - 1, DOUBLINGS)
+        wait = exponential_backoff(post.said.tries - 1, first=FIRST_WAIT, longest=LONGEST_WAIT)
+        post.due = time.monotonic() + wait.total_seconds()
         with self._changed:
             self._wait(post)
 

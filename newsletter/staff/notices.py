@@ -8,10 +8,13 @@ from datetime import datetime, timedelta
 from sqlalchemy import func, select, update
 from sqlalchemy.orm import Session
 
+from newsletter.backoff import exponential_backoff
 from newsletter.database.audit import Actor, record, without_addresses
 from newsletter.database.base import insert_or_skip
 from newsletter.staff.model import NoticeKind, WantedNotice
 from newsletter.staff.tables import Notice
+
+_LONGEST_WAIT = timedelta(hours=1)
 
 
 def want_notice(
@@ -72,7 +75,8 @@ def put_back(
         .returning(Notice.tries)
         .execution_options(synchronize_session=False)
     )
-    wait = again_after * (1 << min((tries or 1) - 1, 6))
+    assert tries is not None, "notices are never deleted"
+    wait = exponential_backoff(tries - 1, first=again_after, longest=_LONGEST_WAIT)
     session.execute(update(Notice).where(Notice.number == notice.number).values(not_before=now + wait))
     record(session, actor, now, "staff not told", f"edition:{notice.edition}", notice=notice.number, reason=trouble)
 

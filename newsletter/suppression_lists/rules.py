@@ -5,6 +5,8 @@ from __future__ import annotations
 from datetime import UTC, datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
+from newsletter.backoff import exponential_backoff
+
 NIGHTLY_AT = time(3)
 """Clinic time at which the lists are read."""
 
@@ -35,9 +37,7 @@ def wait_after(tries: int, now: datetime, not_before: datetime | None = None) ->
 
     Later when SendGrid said so.
     """
-    # Without the bound, many tries would make more than a timedelta holds.
-    doublings = min(tries - 1, 10)
-    wait: timedelta = min(FIRST_WAIT * 2**doublings, LONGEST_WAIT)
+    wait = exponential_backoff(tries - 1, first=FIRST_WAIT, longest=LONGEST_WAIT)
     return max(now + wait, not_before or now)
 
 
