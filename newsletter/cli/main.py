@@ -9,6 +9,7 @@ import typer
 
 from newsletter.cli import (
     articles,
+    audience,
     campaigns,
     database,
     demo,
@@ -38,6 +39,7 @@ app = typer.Typer(
 workspace.register(app)
 campaigns.register(app)
 articles.register(app)
+audience.register(app)
 editions.register(app)
 sends.register(app)
 events.register(app)

@@ -1,4 +1,4 @@
-"""How editions and sends are shown: as lines for people, and as JSON for programs."""
+"""How editions, sends and consent are shown: as lines for people, and as JSON for programs."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from newsletter.editions.tables import Edition
     from newsletter.provider_events.model import Reconciliation
     from newsletter.staff.tables import Notice
+    from newsletter.subscribers.tables import Consent
 
 
 def edition_line(row: Edition, zone: ZoneInfo) -> str:
@@ -142,4 +143,61 @@ def notice_as_json(notice: Notice) -> dict[str, Any]:
         "wanted_at": notice.wanted_at.isoformat(),
         "told_at": notice.sent_at.isoformat() if notice.sent_at else None,
         "trouble": "" if notice.sent_at else notice.trouble,
+    }
+
+
+CONSENT_IN_WORDS = {
+    "asked": "Somebody signed up with the address, at {source}.",
+    "confirmed": "They confirmed it by the link that was mailed to them ({method}; page: {source}).",
+    "given": "They had agreed by other means: {source}. Entered by {by}.",
+    "imported": "They had agreed elsewhere: {source}. Imported by {by}.",
+    "changed": "They chose anew what they receive, at {source}.",
+    "paused": "They paused, at {source}.",
+    "resumed": "The pause ended: {source}.",
+    "withdrawn": "They left, by {source}.",
+    "told why": "They said why they left.",
+    "lifted": "Staff took back that the address must not be mailed: {source}. They may sign up again.",
+    "undone": "The import that brought them was undone: {source}.",
+    "erased": "They were erased, by {source}.",
+}
+"""Each act of consent as a sentence for staff."""
+
+
+def say_consent(row: Consent, zone: ZoneInfo) -> None:
+    """One act of consent in plain words: when, what, how it is known, and what it was about."""
+    from newsletter.clock import in_clinic_time
+
+    words = CONSENT_IN_WORDS[row.act.value].format(source=row.source, method=row.method, by=row.by)
+    say(f"{in_clinic_time(row.at, zone)}  {words}")
+    if row.given_at:
+        say(f"    Given on {in_clinic_time(row.given_at, zone)}.")
+    if row.topics is not None:
+        say(f"    Topics: {', '.join(row.topics) or 'all'}; language: {row.language}.")
+    if row.wording:
+        say(f"    Wording {row.wording}, SHA-256 {row.wording_hash}.")
+    if row.controller or row.privacy_notice:
+        say(f"    To {row.controller}{f', privacy notice {row.privacy_notice}' if row.privacy_notice else ''}.")
+    for name, value in (row.details or {}).items():
+        if value:
+            say(f"    {name.capitalize()}: {value}.")
+
+
+def consent_as_json(row: Consent) -> dict[str, Any]:
+    """One act of consent for a program, with everything that is on its record."""
+    return {
+        "act": row.act.value,
+        "at": row.at.isoformat(),
+        "by": row.by,
+        "source": row.source,
+        "method": row.method,
+        "wording": row.wording,
+        "wording_hash": row.wording_hash,
+        "language": row.language,
+        "topics": row.topics,
+        "controller": row.controller,
+        "privacy_notice": row.privacy_notice,
+        "age_statement": row.age_statement,
+        "given_at": row.given_at.isoformat() if row.given_at else None,
+        "tracking": row.tracking,
+        "details": row.details,
     }

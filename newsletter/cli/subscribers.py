@@ -1,7 +1,8 @@
-"""Commands for readers: subscribers add, import, list, show, unsubscribe, suppress, sync."""
+"""Commands for readers: subscribers add, import, list, show, proof, unsubscribe, suppress, sync."""
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from pathlib import Path
@@ -11,6 +12,7 @@ import typer
 
 from newsletter.cli.console import Json, load_settings, people, say, say_json
 from newsletter.cli.rows import opened
+from newsletter.cli.shown import consent_as_json, say_consent
 
 if TYPE_CHECKING:
     from newsletter.settings import Settings
@@ -204,23 +206,64 @@ def list_(
 
 @app.command()
 def show(address: Annotated[str, typer.Argument(help="Their e-mail address.")], json: Json = False) -> None:
-    """Show one reader: state, topics, and what they agreed to and when."""
-    from newsletter.clock import in_clinic_time
-    from newsletter.subscribers.queries import get_subscriber, list_consents_of, list_topics_of
+    """Show one reader: state, topics, and what they agreed to, when, and how that is known."""
+    from newsletter.subscribers.queries import (
+        find_suppression,
+        get_subscriber,
+        list_consents_of,
+        list_topics_of,
+        list_wordings_of,
+    )
+    from newsletter.wiring import suppression_key
 
     settings = load_settings()
     with opened(settings) as database, database.read() as session:
         row = get_subscriber(session, address)
         topics = list_topics_of(session, row.number)
         consents = list_consents_of(session, row.number)
+        texts = list_wordings_of(session, row.number)
+        suppression = find_suppression(session, address, suppression_key(settings))
     if json:
-        acts = [{"act": c.act, "source": c.source, "wording": c.wording, "at": c.at.isoformat()} for c in consents]
-        say_json({**_as_json(row), "topics": topics, "consent": acts})
+        acts = [consent_as_json(consent) for consent in consents]
+        reason = suppression.value if suppression else None
+        say_json({**_as_json(row), "topics": topics, "suppressed": reason, "consent": acts, "wordings": texts})
         return
     say(f"{row.address} is {row.state.value}; reads {row.language}{', text only' if row.text_only else ''}.")
     say(f"Topics: {', '.join(topics) or 'all'}.")
+    if suppression:
+        say(f"The address must not be mailed: {suppression.value}.")
     for consent in consents:
-        say(f"{in_clinic_time(consent.at, settings.clinic.zone)}  {consent.act}  {consent.source}")
+        say_consent(consent, settings.clinic.zone)
+    for text in texts.values():
+        say(f"\nThe words that were shown:\n\n{text}")
+
+
+@app.command()
+def proof(
+    address: Annotated[str, typer.Argument(help="Their e-mail address.")],
+    output: Annotated[Path, typer.Argument(help="The file to write: .json, or .csv for a spreadsheet.")],
+) -> None:
+    """Write all that is kept about one reader into a file: as proof of consent, or because they ask for it."""
+    from newsletter.clock import SystemClock
+    from newsletter.database.audit import SHELL, record
+    from newsletter.errors import Refused
+    from newsletter.my_data import my_data
+    from newsletter.subscribers.queries import get_subscriber
+
+    if output.suffix not in (".json", ".csv"):
+        raise Refused(f"{output} is neither .json nor .csv. Give the file one of these endings.")
+    with opened(load_settings()) as database, database.write() as session:
+        number = get_subscriber(session, address).number
+        copy = my_data(session, number)
+        content = copy.as_json() if output.suffix == ".json" else copy.as_csv()
+        try:
+            # It holds what is personal: for its owner alone, and never in the place of another file.
+            with os.fdopen(os.open(output, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+                file.write(content)
+        except FileExistsError:
+            raise Refused(f"{output} is there already. Choose another name.") from None
+        record(session, SHELL, SystemClock().now(), "copy of a person made", f"subscriber:{number}")
+    say(f"Wrote {output}. It is personal: give it to nobody but them or those who must judge it.")
 
 
 @app.command()

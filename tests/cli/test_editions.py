@@ -210,8 +210,9 @@ def test_columns_that_are_not_for_us_are_named_when_a_sheet_comes_in(shell: Shel
 
 
 def test_who_leaves_at_the_shell_has_left_once(shell: Shell) -> None:
-    assert "gets no more newsletters" in shell("subscribers", "unsubscribe", "ANN@example.org")
-    assert "had left already" in shell("subscribers", "unsubscribe", "ann@example.org")
+    why = ("--reason", "asked at the desk")
+    assert "gets no more newsletters" in shell("subscribers", "unsubscribe", "ANN@example.org", *why)
+    assert "had left already" in shell("subscribers", "unsubscribe", "ann@example.org", *why)
     assert [
         row["address"] for row in json.loads(shell("subscribers", "list", "--state", "unsubscribed", "--json"))
     ] == ["ann@example.org"]
