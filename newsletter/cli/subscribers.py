@@ -247,14 +247,14 @@ def proof(
     from newsletter.clock import SystemClock
     from newsletter.database.audit import SHELL, record
     from newsletter.errors import Refused
-    from newsletter.my_data import my_data
+    from newsletter.personal_copy import make_personal_copy
     from newsletter.subscribers.queries import get_subscriber
 
     if output.suffix not in (".json", ".csv"):
         raise Refused(f"{output} is neither .json nor .csv. Give the file one of these endings.")
     with opened(load_settings()) as database, database.write() as session:
         number = get_subscriber(session, address).number
-        copy = my_data(session, number)
+        copy = make_personal_copy(session, number)
         content = copy.as_json() if output.suffix == ".json" else copy.as_csv()
         try:
             # It holds what is personal: for its owner alone, and never in the place of another file.

@@ -12,7 +12,7 @@ import pytest
 from newsletter.database.audit import SHELL
 from newsletter.database.session import Database
 from newsletter.errors import NotFound
-from newsletter.my_data import MyData, my_data
+from newsletter.personal_copy import PersonalCopy, make_personal_copy
 from newsletter.schedule import jobs
 from newsletter.schedule.jobs import run_until_idle
 from newsletter.subscribers import actions
@@ -36,7 +36,7 @@ LAST_WEEK = NOON - timedelta(days=7)
 
 
 @pytest.fixture
-def copy_of_ann(database: Database) -> MyData:
+def copy_of_ann(database: Database) -> PersonalCopy:
     """Ann signed up, was mailed, and left."""
     with database.write() as session:
         cast = add_cast(session)
@@ -51,10 +51,10 @@ def copy_of_ann(database: Database) -> MyData:
     run_until_idle(worker(database, FakeTransport(), clock), RULES)
     with database.write() as session:
         actions.unsubscribe(session, number, source="unsubscribe link", actor=SHELL, now=clock.now())
-        return my_data(session, number)
+        return make_personal_copy(session, number)
 
 
-def test_the_copy_tells_who_agreed_to_what_and_what_was_mailed(copy_of_ann: MyData) -> None:
+def test_the_copy_tells_who_agreed_to_what_and_what_was_mailed(copy_of_ann: PersonalCopy) -> None:
     told = orjson.loads(copy_of_ann.as_json())
     assert told["about you"]["address"] == "ann@example.org"
     assert (told["about you"]["state"], told["about you"]["topics"]) == ("unsubscribed", ["pain"])
@@ -67,7 +67,7 @@ def test_the_copy_tells_who_agreed_to_what_and_what_was_mailed(copy_of_ann: MyDa
     assert b"reader1@" not in copy_of_ann.as_json()
 
 
-def test_the_table_says_the_same_and_no_spreadsheet_runs_it(copy_of_ann: MyData) -> None:
+def test_the_table_says_the_same_and_no_spreadsheet_runs_it(copy_of_ann: PersonalCopy) -> None:
     rows = list(csv.DictReader(io.StringIO(copy_of_ann.as_csv().decode("utf-8-sig"))))
     assert {row["part"] for row in rows} == {"about you", "consent", "sign-ups", "newsletters", "other mails"}
     values = {(row["part"], row["line"], row["name"]): row["value"] for row in rows}
@@ -78,4 +78,4 @@ def test_the_table_says_the_same_and_no_spreadsheet_runs_it(copy_of_ann: MyData)
 
 def test_of_nobody_there_is_no_copy(database: Database) -> None:
     with database.read() as session, pytest.raises(NotFound, match="nothing is kept"):
-        my_data(session, 7)
+        make_personal_copy(session, 7)

@@ -31,7 +31,7 @@ Row = Mapping[str, Any]
 
 
 @dataclass(frozen=True)
-class MyData:
+class PersonalCopy:
     """The copy: who the person is to us, what they agreed to, what they were mailed, and what became of it."""
 
     about: Row
@@ -66,13 +66,13 @@ class MyData:
         }
 
 
-def my_data(session: Session, subscriber: int) -> MyData:
+def make_personal_copy(session: Session, subscriber: int) -> PersonalCopy:
     """The copy of what is kept about a person by the number of their row; raises NotFound."""
     person = session.get(Subscriber, subscriber)
     if person is None:
         raise NotFound("That person is not here any more; nothing is kept about them.")
     suppression = session.get(Suppression, person.address_hash) if person.address_hash else None
-    return MyData(
+    return PersonalCopy(
         about={
             "address": person.address,
             "state": person.state.value,
