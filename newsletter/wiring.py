@@ -20,7 +20,8 @@ from newsletter.delivery.model import DailyLimit, Limits, Rate
 from newsletter.delivery.worker import Worker
 from newsletter.errors import Fault, NotFound, Refused, SettingsFaults
 from newsletter.mail import Mailbox
-from newsletter.notices.mailing import Desk
+from newsletter.notices.desk import Desk
+from newsletter.notices.reader_mailing import ReaderDesk
 from newsletter.preflight.model import Draft, Report
 from newsletter.preflight.runner import run_checks
 from newsletter.providers.contract import Transport
@@ -163,11 +164,27 @@ def make_worker(settings: Settings, database: Database, clock: Clock) -> Worker:
 
 def make_desk(settings: Settings, database: Database, clock: Clock) -> Desk:
     """What notices to staff are written and sent with: by another way than the send has trouble on, if there is one."""
-    sender = settings.sender
     beside = settings.machine.transport == "sendgrid" and settings.machine.smtp_url.get_secret_value()
+    return _desk(
+        settings, database, clock, _smtp_transport(settings, clock) if beside else make_transport(settings, clock)
+    )
+
+
+def make_reader_desk(settings: Settings, database: Database, clock: Clock) -> ReaderDesk:
+    """What readers' notices are written and sent with: by the way that their newsletters go."""
+    return ReaderDesk(
+        _desk(settings, database, clock, make_transport(settings, clock)),
+        make_tokens(settings),
+        settings.machine.base_url,
+        settings.clinic.postal_address,
+    )
+
+
+def _desk(settings: Settings, database: Database, clock: Clock, transport: Transport) -> Desk:
+    sender = settings.sender
     return Desk(
         database,
-        _smtp_transport(settings, clock) if beside else make_transport(settings, clock),
+        transport,
         clock,
         settings.workspace,
         settings.clinic.name,

@@ -14,7 +14,7 @@ from babel.messages.pofile import write_po
 from newsletter.languages import CATALOGUES, DOMAIN, catalogue_files, read_catalogue
 
 ROOT = Path(__file__).resolve().parent.parent
-TEMPLATES = ("newsletter/public/templates", "templates/email")
+TEMPLATES = ("newsletter/public/templates", "templates/email", "templates/notices/readers")
 """The folders of templates that readers see."""
 
 _Keywords = dict[str, tuple[int, ...] | None]

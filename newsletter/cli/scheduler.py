@@ -52,10 +52,11 @@ def _do_what_is_due(settings: Settings, database: Database) -> None:
     from newsletter.clock import SystemClock
     from newsletter.errors import Refused
     from newsletter.notices.mailing import tell_staff
+    from newsletter.notices.reader_mailing import ReaderMailer
     from newsletter.schedule.jobs import keep_what_is_loaded, run_until_idle
     from newsletter.schedule.leader import leader_lock
     from newsletter.schedule.rules import make_rules
-    from newsletter.wiring import make_desk, make_worker
+    from newsletter.wiring import make_desk, make_reader_desk, make_worker
 
     lock = leader_lock(database)
     if not lock.acquire():
@@ -65,6 +66,7 @@ def _do_what_is_due(settings: Settings, database: Database) -> None:
         clock = SystemClock()
         run_until_idle(make_worker(settings, database, clock), make_rules(settings))
         tell_staff(make_desk(settings, database, clock))
+        ReaderMailer(make_reader_desk(settings, database, clock)).look()
     finally:
         lock.release()
     with database.read() as session:

@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import timedelta
-from pathlib import Path
 
 from sqlalchemy import and_, select
 from sqlalchemy.orm import Session
 
-from newsletter.clock import Clock
 from newsletter.database.audit import SCHEDULER
 from newsletter.database.instance import find_lock
-from newsletter.database.session import Database
 from newsletter.delivery.model import DeliveryState
 from newsletter.delivery.tables import Attempt, Batch, Delivery
 from newsletter.editions.tables import Edition
 from newsletter.log import get_log
 from newsletter.mail import Mailbox
-from newsletter.notices.letters import Letter, write_letter
-from newsletter.providers.contract import Outcome, OutgoingBatch, PersonalMail, Transport
+from newsletter.notices.desk import Desk, hand_over, make_batch
+from newsletter.notices.letters import write_letter
+from newsletter.providers.contract import Outcome
 from newsletter.rendering.brand import read_brand
 from newsletter.staff.model import NoticeKind, Person, WantedNotice
 from newsletter.staff.notices import list_told_attempts, put_back, take_notice, want_notice
@@ -38,19 +35,6 @@ GIVEN_UP_AFTER = timedelta(days=2)
 """After this a notice is too old to be of use."""
 
 _PERHAPS_SENT = (Outcome.ACCEPTED, Outcome.UNCERTAIN)
-
-
-@dataclass(frozen=True)
-class Desk:
-    """What notices are written and sent with; `workspace` has their templates and the brand."""
-
-    database: Database
-    transport: Transport
-    clock: Clock
-    workspace: Path
-    clinic: str
-    sender: Mailbox
-    reply_to: Mailbox
 
 
 def tell_staff(desk: Desk) -> int:
@@ -118,33 +102,7 @@ def _send(desk: Desk, notice: WantedNotice, people: list[Person]) -> str:
     except Exception as error:
         # A template that staff have changed can fail in any way.
         return f"it could not be written: {type(error).__name__}: {error}"
-    try:
-        receipt = desk.transport.send(_batch(desk, notice, letter, people))
-    except Exception as error:
-        # It may have got through, and nobody is told twice.
-        _log.error("transport failed", notice=notice.number, error=type(error).__name__)
-        return ""
-    return "" if receipt.outcome in _PERHAPS_SENT else receipt.reason or receipt.outcome.value
-
-
-def _batch(desk: Desk, notice: WantedNotice, letter: Letter, people: list[Person]) -> OutgoingBatch:
     name = f"notice{notice.number}"
-    return OutgoingBatch(
-        attempt=name,
-        sender=desk.sender,
-        reply_to=desk.reply_to,
-        subject=letter.subject,
-        html=letter.html,
-        text=letter.text,
-        date=notice.wanted_at,
-        people=tuple(
-            PersonalMail(
-                delivery=f"{name}x{person.number}",
-                recipient=Mailbox(person.email),
-                substitutions={},
-                headers={"Auto-Submitted": "auto-generated"},  # RFC 3834, 5.1
-                custom_args={"newsletter_notice": name},
-            )
-            for person in people
-        ),
-    )
+    mailboxes = [(f"{name}x{person.number}", Mailbox(person.email)) for person in people]
+    receipt = hand_over(desk, make_batch(desk, name, letter, mailboxes, date=notice.wanted_at))
+    return "" if receipt.outcome in _PERHAPS_SENT else receipt.reason or receipt.outcome.value

@@ -14,15 +14,20 @@ from newsletter.delivery.model import AttemptState
 from newsletter.delivery.tables import Attempt
 from newsletter.errors import Refused
 from newsletter.migrations import pending
+from newsletter.notices.reader_mailing import GIVEN_UP_AFTER
 from newsletter.operations.model import Check, State
 from newsletter.provider_events.consequences import SILENCE
 from newsletter.provider_events.model import PostState
 from newsletter.provider_events.queries import count_posts, find_last_post, find_unheard
 from newsletter.schedule.due import is_silent, went_back
 from newsletter.settings import Settings
+from newsletter.subscribers.reader_notices import count_waiting
 
 UNCERTAIN_FOR = timedelta(minutes=15)
 """After so long without an event, only a person can say what became of an attempt."""
+
+READERS_WAIT = timedelta(minutes=5)
+"""Somebody who waits longer for a link thinks that nothing comes."""
 
 BACKUP_EVERY = timedelta(days=2)
 """A backup older than this is worth a word."""
@@ -43,6 +48,7 @@ def check_readiness(database: Database, settings: Settings, now: datetime) -> li
                 check_clock(seen, now),
                 check_uncertain(session, now),
                 check_events(session, settings, now),
+                check_reader_notices(session, now),
             ]
     except (DatabaseUnusable, Refused) as error:
         return [_stop("database", str(error), "")]
@@ -101,6 +107,18 @@ def check_events(session: Session, settings: Settings, now: datetime) -> Check:
     if aside:
         return Check(name, State.WARN, f"{aside} posts could not be applied; {told}", "See: newsletter events list")
     return Check(name, State.OK, f"{told}, {waiting} posts wait" if waiting else told)
+
+
+def check_reader_notices(session: Session, now: datetime) -> Check:
+    """Whether readers get what they wait for at a screen, such as the link that confirms their sign-up."""
+    name = "mails to readers"
+    waiting = count_waiting(session, now=now, wanted_after=now - GIVEN_UP_AFTER)
+    if waiting.oldest is None:
+        return Check(name, State.OK, "none waits")
+    told = f"{waiting.count} wait, the oldest for {_ago(now - waiting.oldest)}"
+    late = now - waiting.oldest > READERS_WAIT
+    remedy = "See that the scheduler is at work, and in its log why they do not go." if late else ""
+    return Check(name, State.WARN if late else State.OK, told, remedy)
 
 
 def check_backup(session: Session, now: datetime) -> Check:

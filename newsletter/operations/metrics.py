@@ -23,10 +23,12 @@ from newsletter.delivery.model import AttemptState, BatchState, SendState
 from newsletter.delivery.tables import Attempt, Batch, Send
 from newsletter.editions.model import EditionState
 from newsletter.editions.tables import Edition
+from newsletter.notices import reader_mailing
 from newsletter.notices.mailing import GIVEN_UP_AFTER
 from newsletter.provider_events.model import PostState
 from newsletter.provider_events.queries import count_posts, find_last_post
 from newsletter.staff.notices import count_notices
+from newsletter.subscribers.reader_notices import count_waiting
 from newsletter.suppression_lists.queries import get_standing
 
 _GOING = (SendState.PLANNING, SendState.WAITING, SendState.RUNNING, SendState.PAUSED)
@@ -120,6 +122,14 @@ def _measure_notices(session: Session, now: datetime) -> Iterator[Metric]:
     notices.add_metric(("waiting",), untried)
     notices.add_metric(("failing",), failing)
     yield notices
+    readers = count_waiting(session, now=now, wanted_after=now - reader_mailing.GIVEN_UP_AFTER)
+    waiting = GaugeMetricFamily(
+        "newsletter_reader_notices", "Notices that readers have not got yet.", labels=("state",)
+    )
+    waiting.add_metric(("waiting",), readers.count - readers.failing)
+    waiting.add_metric(("failing",), readers.failing)
+    yield waiting
+    yield _age("newsletter_oldest_reader_notice_seconds", "How long the oldest of them waits.", readers.oldest, now)
 
 
 def _measure_events(session: Session, now: datetime) -> Iterator[Metric]:

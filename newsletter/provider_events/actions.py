@@ -117,6 +117,7 @@ def assign_bounces(session: Session, *, now: datetime) -> int:
             KeptEvent.kind.in_(_BOUNCES),
             KeptEvent.at > now - 2 * LATE_BOUNCE,
             KeptEvent.edition.is_(None),
+            KeptEvent.attempt.is_(None),
             KeptEvent.subscriber.is_not(None),
         )
         .order_by(KeptEvent.subscriber, KeptEvent.at)
@@ -268,7 +269,7 @@ def _row(fingerprint: str, heard: _Heard) -> dict[str, object]:
         "at": event.at,
         "edition": heard.edition,
         "subscriber": heard.subscriber,
-        "attempt": event.attempt or None,
+        "attempt": event.attempt or event.notice or None,
         "reason": without_addresses(event.reason),
         "status": without_addresses(event.status),
         "classification": without_addresses(event.classification),

@@ -38,7 +38,8 @@ class KeptEvent(Base):
     """A provider event that tells more than a delivery can hold; no address is in it.
 
     The fingerprint is the same however often and under whatever number the provider repeats the event. `edition` is
-    empty while nobody knows which mail it is about, `subscriber` when nobody here has the address.
+    empty while nobody knows which mail it is about, `subscriber` when nobody here has the address. `attempt` is the
+    name that went with the mail, of an attempt or of a notice.
     """
 
     __tablename__ = "provider_event"

@@ -50,7 +50,8 @@ class OutgoingBatch:
     """One request to a provider: one mail for everybody, and what is each person's own.
 
     `html` is None when the batch is of the text-only variant. `attempt` names this try and is opaque. `date` is an
-    instant in UTC, the same for every try of a batch, so that a repeat gives the same bytes.
+    instant in UTC, the same for every try of a batch, so that a repeat gives the same bytes. `to_who_left` is for a
+    mail that people have just asked for themselves: having left before does not keep it from them.
     """
 
     attempt: str
@@ -61,6 +62,7 @@ class OutgoingBatch:
     text: str
     date: datetime
     people: tuple[PersonalMail, ...]
+    to_who_left: bool = False
 
 
 @dataclass(frozen=True)
@@ -159,7 +161,8 @@ class DropCause(StrEnum):
 class ProviderEvent:
     """One thing that a provider tells, in our words; what it did not say is empty.
 
-    `delivery` and `attempt` are the names that went out with the mail, `reference` the provider's name for the batch.
+    `delivery` and `attempt` are the names that went out with the mail of an edition, `notice` that of a notice;
+    `reference` is the provider's name for the batch.
     `at` is when it happened, in UTC. `reason`, `status` and `classification` are the provider's words and may hold an
     address. `apart` tells it from another of the same kind about the same mail at the same second.
     """
@@ -175,3 +178,4 @@ class ProviderEvent:
     classification: str = ""
     cause: DropCause | None = None
     apart: str = ""
+    notice: str = ""

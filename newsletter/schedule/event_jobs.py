@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Callable
 from datetime import datetime, timedelta
 
 from newsletter.clock import Clock
@@ -15,68 +13,33 @@ from newsletter.provider_events import actions
 from newsletter.provider_events.inbox import delete_old_posts
 from newsletter.provider_events.queries import find_unsettled, find_waiting_post
 from newsletter.providers.sendgrid.events import Unreadable, read_post
-from newsletter.schedule.outliving import outliving_failure
+from newsletter.schedule.looking import IsStopping
 from newsletter.schedule.rules import EventRules
 
 _log = get_log(__name__)
-
-LOOK_EVERY = timedelta(seconds=1)
-"""How often it is asked whether a post waits."""
 
 LOOK_THROUGH_EVERY = timedelta(hours=1)
 
 
 class EventReader:
-    """Applies events in a thread of its own while this process leads, so that no send keeps them waiting."""
+    """Applies what waits whenever it is told to look, and looks through all of it once in a while."""
 
-    def __init__(
-        self,
-        database: Database,
-        clock: Clock,
-        rules: EventRules,
-        is_leading: Callable[[], bool],
-        look_every: timedelta = LOOK_EVERY,
-    ) -> None:
+    def __init__(self, database: Database, clock: Clock, rules: EventRules) -> None:
         self._database = database
         self._clock = clock
         self._rules = rules
-        self._is_leading = is_leading
-        self._look_every = look_every
         self._looked_at: datetime | None = None
-        self._stopping = threading.Event()
-        self._thread = threading.Thread(target=self._read_until_stopped, name="newsletter-events", daemon=True)
 
-    def start(self) -> None:
-        """Begin to look for posts."""
-        self._thread.start()
-
-    def stop(self) -> None:
-        """End with the post that is being applied."""
-        self._stopping.set()
-        self._thread.join()
-
-    @property
-    def is_alive(self) -> bool:
-        """Whether the thread runs: one that has died does not tell."""
-        return self._thread.is_alive()
-
-    def _read_until_stopped(self) -> None:
-        while not self._stopping.wait(self._look_every.total_seconds()):
-            if self._is_leading():
-                with outliving_failure("events were not looked through"):
-                    self._read()
-
-    def _read(self) -> None:
-        apply_waiting(self._database, self._clock, self._rules, self._stopping.is_set)
+    def look(self, is_stopping: IsStopping) -> None:
+        """Apply the posts that wait; ends with the one that is being applied."""
+        apply_waiting(self._database, self._clock, self._rules, is_stopping)
         now = self._clock.now()
         if self._looked_at is None or abs(now - self._looked_at) >= LOOK_THROUGH_EVERY:
             look_through(self._database, self._clock, self._rules)
             self._looked_at = now
 
 
-def apply_waiting(
-    database: Database, clock: Clock, rules: EventRules, is_stopping: Callable[[], bool] = lambda: False
-) -> int:
+def apply_waiting(database: Database, clock: Clock, rules: EventRules, is_stopping: IsStopping = lambda: False) -> int:
     """Apply every post that waits, each in a transaction of its own; gives how many are done with.
 
     One that cannot be applied is set aside with the reason, so that it keeps no other from being applied.

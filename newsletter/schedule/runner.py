@@ -6,6 +6,7 @@ Its store is in memory, and what it forgets the next look at the rows finds. Wha
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
 
 from apscheduler.schedulers.background import BackgroundScheduler
@@ -15,20 +16,23 @@ from newsletter.database.schema import SchemaWatch
 from newsletter.database.session import DATABASE_AWAY, Database
 from newsletter.delivery.worker import Worker
 from newsletter.log import get_log
-from newsletter.notices.mailing import Desk, tell_staff
+from newsletter.notices.desk import Desk
+from newsletter.notices.mailing import tell_staff
+from newsletter.notices.reader_mailing import ReaderDesk, ReaderMailer
 from newsletter.schedule import jobs
 from newsletter.schedule.due import PERIOD, new_wakeups
-from newsletter.schedule.event_jobs import LOOK_EVERY as LOOK_FOR_POSTS_EVERY
 from newsletter.schedule.event_jobs import EventReader
 from newsletter.schedule.executors.contract import Executor
 from newsletter.schedule.executors.embedded import EmbeddedExecutor
 from newsletter.schedule.executors.procrastinate import ProcrastinateExecutor
 from newsletter.schedule.leader import LeaderLock, leader_lock
+from newsletter.schedule.looking import LOOK_EVERY as LOOK_SOON_EVERY
+from newsletter.schedule.looking import IsStopping, Looker
 from newsletter.schedule.outliving import outliving_failure
-from newsletter.schedule.rules import EventRules, Rules, make_rules
+from newsletter.schedule.rules import Rules, make_rules
 from newsletter.settings import Settings
 from newsletter.suppression_lists.sync import LOOK_EVERY, Sync
-from newsletter.wiring import make_desk, make_sync, make_worker
+from newsletter.wiring import make_desk, make_reader_desk, make_sync, make_worker
 
 _log = get_log(__name__)
 
@@ -37,7 +41,7 @@ class Runner:
     """Schedules, and has batches sent, while it is the leader; `start` and `stop` may each be called once.
 
     Without another executor its own process sends. `period` is how often it looks at the rows. With a sync, SendGrid's
-    suppression lists and ours are kept alike.
+    suppression lists and ours are kept alike; with desks, staff and readers are mailed their notices.
     """
 
     def __init__(
@@ -50,6 +54,7 @@ class Runner:
         period: timedelta = PERIOD,
         sync: Sync | None = None,
         desk: Desk | None = None,
+        readers: ReaderDesk | None = None,
     ) -> None:
         self._worker = worker
         self._desk = desk
@@ -64,14 +69,21 @@ class Runner:
         self._stopping = threading.Event()
         self._wakeups: set[datetime] = set()
         self._looking = threading.Lock()
-        self._events = self._make_event_reader(rules.events) if rules.events else None
+        self._lookers = list(self._make_lookers(rules, readers))
         # None: however late a job runs, it runs; whether a send is too late is decided from its row.
         defaults = {"misfire_grace_time": None, "coalesce": True, "max_instances": 1}
         self._scheduler = BackgroundScheduler(timezone="UTC", job_defaults=defaults)
 
-    def _make_event_reader(self, rules: EventRules) -> EventReader:
-        every = min(self._period, LOOK_FOR_POSTS_EVERY)
-        return EventReader(self._worker.database, self._worker.clock, rules, lambda: self._took_over, every)
+    def _make_lookers(self, rules: Rules, readers: ReaderDesk | None) -> Iterator[Looker]:
+        def looker(name: str, look: Callable[[IsStopping], object], told: str) -> Looker:
+            every = min(self._period, LOOK_SOON_EVERY)
+            return Looker(name, look, told=told, is_leading=lambda: self._took_over, every=every)
+
+        if rules.events:
+            events = EventReader(self._worker.database, self._worker.clock, rules.events)
+            yield looker("events", events.look, "events were not looked through")
+        if readers:
+            yield looker("reader-notices", ReaderMailer(readers).look, "readers were not mailed")
 
     def start(self) -> None:
         """Begin: look at the rows now, then at every wake-up and in every period."""
@@ -96,8 +108,8 @@ class Runner:
             self._scheduler.add_job(self._tell, "interval", [self._desk], id="tell", seconds=PERIOD.total_seconds())
         self._scheduler.start()
         self._executor.start()
-        if self._events:
-            self._events.start()
+        for looker in self._lookers:
+            looker.start()
         _log.info("scheduler started", worker=self._worker.name)
 
     def stop(self) -> None:
@@ -106,16 +118,16 @@ class Runner:
         self._executor.rest()
         self._scheduler.shutdown(wait=True)
         self._executor.stop()
-        if self._events:
-            self._events.stop()
+        for looker in self._lookers:
+            looker.stop()
         self._lock.release()
         _log.info("scheduler ended", worker=self._worker.name)
 
     @property
     def is_alive(self) -> bool:
         """Whether scheduler and executor run, on the tables that they began with: a thread that died does not tell."""
-        reads = self._events is None or self._events.is_alive
-        return bool(self._scheduler.running) and self._executor.is_alive and reads and not self._outdated
+        look = all(looker.is_alive for looker in self._lookers)
+        return bool(self._scheduler.running) and self._executor.is_alive and look and not self._outdated
 
     def _look(self) -> None:
         # The look of every period and that of a wake-up may come at the same moment.
@@ -188,4 +200,5 @@ def make_runner(settings: Settings, database: Database, *, with_workers: bool = 
         executor=executor,
         sync=make_sync(settings, database, clock),
         desk=make_desk(settings, database, clock),
+        readers=make_reader_desk(settings, database, clock),
     )

@@ -49,7 +49,18 @@ class WantedReaderNotice:
     address: str
     language: str
     sign_up: int | None
+    expires_at: datetime | None
+    """When the link of its sign-up expires, where it has one."""
     wanted_at: datetime
+
+
+@dataclass(frozen=True)
+class WaitingReaderNotices:
+    """How many notices wait that may be mailed, how many of them could not be yet, and since when the oldest waits."""
+
+    count: int
+    failing: int
+    oldest: datetime | None
 
 
 def are_too_many(session: Session, address: str, limits: AnswerLimits, *, suppression_key: str, now: datetime) -> bool:
@@ -117,20 +128,14 @@ def take_reader_notice(
 
     Whether the address may be mailed is asked here once more, in the transaction in which it goes.
     """
-    waiting = (
+    number = session.scalar(
         select(ReaderNotice.number)
         .join(Subscriber, Subscriber.number == ReaderNotice.subscriber)
-        .where(
-            ReaderNotice.sent_at.is_(None),
-            ReaderNotice.not_before <= now,
-            ReaderNotice.wanted_at > wanted_after,
-            _may_go(now),
-        )
+        .where(_waits(now, wanted_after), ReaderNotice.not_before <= now)
         .order_by(ReaderNotice.number)
         .limit(1)
         .with_for_update(of=ReaderNotice, skip_locked=True)
     )
-    number = session.scalar(waiting)
     if number is None:
         return None
     row = session.get_one(ReaderNotice, number, populate_existing=True)
@@ -138,7 +143,37 @@ def take_reader_notice(
     address = session.scalar(select(Subscriber.address).where(Subscriber.number == row.subscriber))
     subject = f"subscriber:{row.subscriber}"
     record(session, actor, now, "reader told", subject, notice=number, kind=row.kind.value)
-    return WantedReaderNotice(number, row.kind, row.subscriber, str(address), row.language, row.sign_up, row.wanted_at)
+    sign_up = session.get(SignUp, row.sign_up) if row.sign_up else None
+    return WantedReaderNotice(
+        number,
+        row.kind,
+        row.subscriber,
+        str(address),
+        row.language,
+        row.sign_up,
+        sign_up.expires_at if sign_up else None,
+        row.wanted_at,
+    )
+
+
+def is_any_due(session: Session, *, now: datetime, wanted_after: datetime) -> bool:
+    """Whether `take_reader_notice` would find one; asked every second, and without a lock."""
+    due = (
+        exists()
+        .where(ReaderNotice.subscriber == Subscriber.number, ReaderNotice.not_before <= now, _waits(now, wanted_after))
+        .correlate(None)
+    )
+    return session.scalar(select(due)) or False
+
+
+def count_waiting(session: Session, *, now: datetime, wanted_after: datetime) -> WaitingReaderNotices:
+    """The notices that wait to be mailed and may be."""
+    counts = (
+        select(func.count(), func.count().filter(ReaderNotice.tries > 0), func.min(ReaderNotice.wanted_at))
+        .join(Subscriber, Subscriber.number == ReaderNotice.subscriber)
+        .where(_waits(now, wanted_after))
+    )
+    return WaitingReaderNotices(*session.execute(counts).one())
 
 
 def put_back_reader_notice(
@@ -153,6 +188,16 @@ def put_back_reader_notice(
     record(session, actor, now, "reader not told", subject, notice=notice.number, reason=trouble)
 
 
+def give_up_reader_notice(
+    session: Session, notice: WantedReaderNotice, *, actor: Actor, now: datetime, trouble: str
+) -> None:
+    """A notice was refused for good: nobody tries it again, and why is kept."""
+    row = session.get_one(ReaderNotice, notice.number)
+    row.trouble = without_addresses(trouble)
+    subject = f"subscriber:{notice.subscriber}"
+    record(session, actor, now, "reader not told", subject, notice=notice.number, reason=trouble)
+
+
 def delete_old_reader_notices(session: Session, *, now: datetime) -> None:
     """Forget what was mailed long ago, or could not be."""
     session.execute(delete(ReaderNotice).where(ReaderNotice.wanted_at < now - timedelta(days=KEPT_DAYS)))
@@ -161,6 +206,10 @@ def delete_old_reader_notices(session: Session, *, now: datetime) -> None:
 def forget_reader_notices(session: Session, subscribers: Sequence[int]) -> None:
     """Mail nothing more to these people, and forget what was mailed."""
     session.execute(delete(ReaderNotice).where(ReaderNotice.subscriber.in_(subscribers)))
+
+
+def _waits(now: datetime, wanted_after: datetime) -> ColumnElement[bool]:
+    return ReaderNotice.sent_at.is_(None) & (ReaderNotice.wanted_at > wanted_after) & _may_go(now)
 
 
 def _may_go(now: datetime) -> ColumnElement[bool]:

@@ -30,6 +30,8 @@ class Purpose(StrEnum):
     UNSUBSCRIBE = "unsubscribe"
     PREFERENCES = "preferences"
     CONFIRM = "confirm"
+    CHOICES = "choices"
+    """What somebody chose, shown and changed: mailed to its owner a short while ago."""
 
 
 class LinkRefused(Refused):

@@ -422,3 +422,23 @@ def test_any_order_split_and_repetition_of_a_history_ends_the_same(
         told.append(again)
     shuffle.shuffle(told)
     assert end_of(path, list(split(told, cuts))) == end_of(path, [history])
+
+
+def test_a_notice_that_bounces_is_no_bounce_of_an_edition_and_suppresses_the_address(
+    database: Database, mails: list[Mail]
+) -> None:
+    before = all_that_matters(database)
+    about_ann = {"timestamp": int(NOON.timestamp()) + 600, "newsletter_notice": "reader7t1"}
+    soft = {**about_ann, "event": "bounce", "type": "blocked", "email": "reader1@example.org"}
+    post(database, soft, {**about_ann, "event": "delivered", "email": "reader2@example.org"})
+    after = all_that_matters(database)
+    assert after["deliveries"] == before["deliveries"]
+    assert [kept.edition for kept in after["kept"]] == [None]
+
+    hard = {**about_ann, "event": "bounce", "type": "bounce", "email": "reader1@example.org"}
+    spam = {**about_ann, "event": "spamreport", "email": "stranger@example.org"}
+    post(database, hard, spam)
+    after = all_that_matters(database)
+    assert after["deliveries"] == before["deliveries"]
+    assert {row.reason for row in after["suppressions"]} == {SuppressionReason.BOUNCED, SuppressionReason.COMPLAINED}
+    assert dict(after["people"])[1] is SubscriberState.SUPPRESSED

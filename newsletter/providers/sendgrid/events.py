@@ -101,10 +101,11 @@ def _read_entry(name: str, entry: Mapping[str, Any]) -> ProviderEvent | None:
         return None
     kind = _KINDS.get(name, EventKind.OTHER)
     attempt, delivery = _text(entry.get("newsletter_attempt")), _text(entry.get("newsletter_delivery"))
+    notice = _text(entry.get("newsletter_notice"))
     reference = _text(entry.get("sg_message_id")).partition(".")[0]
     address = _text(entry.get("email"))
     if kind in _SHORT:
-        return ProviderEvent(kind, at, delivery, attempt, address, reference)
+        return ProviderEvent(kind, at, delivery, attempt, address, reference, notice=notice)
     if kind is EventKind.HARD_BOUNCE and entry.get("type") == "blocked":
         kind = EventKind.SOFT_BOUNCE
     # The page has `response` in its example of a deferral and `reason` in its table.
@@ -121,6 +122,7 @@ def _read_entry(name: str, entry: Mapping[str, Any]) -> ProviderEvent | None:
         classification=_text(entry.get("bounce_classification")),
         cause=_CAUSES.get(reason.lower(), DropCause.OTHER) if kind is EventKind.DROPPED else None,
         apart=_apart(kind, entry),
+        notice=notice,
     )
 
 

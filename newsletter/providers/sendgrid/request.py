@@ -22,6 +22,9 @@ NO_TRACKING = {
     "ganalytics": {"enable": False},
 }
 
+# Its list of unsubscribes alone is passed over; bounces and complaints hold.
+TO_WHO_LEFT = {"bypass_unsubscribe_management": {"enable": True}}
+
 
 def request_body(batch: OutgoingBatch) -> bytes:
     """The JSON of one request for everybody in a batch, up to 1,000 people."""
@@ -41,6 +44,7 @@ def request_fields(batch: OutgoingBatch) -> dict[str, Any]:
         "subject": batch.subject,
         "content": content,
         "tracking_settings": NO_TRACKING,
+        **({"mail_settings": TO_WHO_LEFT} if batch.to_who_left else {}),
     }
 
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import orjson
 from sendgrid.helpers.mail import (
+    BypassUnsubscribeManagement,
     ClickTracking,
     Content,
     CustomArg,
@@ -13,6 +15,7 @@ from sendgrid.helpers.mail import (
     Ganalytics,
     Header,
     Mail,
+    MailSettings,
     OpenTracking,
     Personalization,
     ReplyTo,
@@ -24,6 +27,7 @@ from sendgrid.helpers.mail import (
 
 from newsletter.providers.contract import OutgoingBatch
 from newsletter.providers.sendgrid.request import request_body
+from newsletter.sendgrid_double.rules import judge
 from tests.providers.batches import make_batch
 
 
@@ -52,6 +56,10 @@ def built_by_sendgrid(batch: OutgoingBatch) -> dict[str, Any]:
     tracking.subscription_tracking = SubscriptionTracking(enable=False)
     tracking.ganalytics = Ganalytics(enable=False)
     mail.tracking_settings = tracking
+    if batch.to_who_left:
+        mail.mail_settings = MailSettings(
+            bypass_unsubscribe_management=BypassUnsubscribeManagement(enable=True),
+        )
     built: dict[str, Any] = mail.get()
     return built
 
@@ -59,6 +67,14 @@ def built_by_sendgrid(batch: OutgoingBatch) -> dict[str, Any]:
 def test_the_request_is_what_sendgrids_own_package_builds() -> None:
     batch = make_batch(3)
     assert orjson.loads(request_body(batch)) == built_by_sendgrid(batch)
+
+
+def test_what_somebody_who_has_left_asks_for_passes_the_list_of_unsubscribes_and_no_other() -> None:
+    batch = replace(make_batch(1), to_who_left=True)
+    body = orjson.loads(request_body(batch))
+    assert body == built_by_sendgrid(batch)
+    assert body["mail_settings"] == {"bypass_unsubscribe_management": {"enable": True}}
+    assert judge(request_body(batch), "application/json", batch.date).status == 202
 
 
 def test_a_text_only_batch_has_no_html() -> None:

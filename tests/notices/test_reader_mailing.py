@@ -1,0 +1,319 @@
+"""Readers are mailed what they wait for: once, in their language, with links that work, and never if they must not."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from sqlalchemy import select, update
+
+from newsletter.database.audit import SHELL
+from newsletter.database.instance import lock, unlock
+from newsletter.database.session import Database
+from newsletter.languages import speak, spoken_languages
+from newsletter.mail import Mailbox
+from newsletter.notices.desk import Desk
+from newsletter.notices.letters import write_reader_letter
+from newsletter.notices.reader_mailing import AGAIN_AFTER, CHOICES_WITHIN, GIVEN_UP_AFTER, ReaderDesk, ReaderMailer
+from newsletter.providers.contract import Outcome, OutgoingBatch, PersonalReceipt, Receipt, Transport
+from newsletter.rendering.brand import read_brand
+from newsletter.subscribers.actions import erase, suppress, unsubscribe
+from newsletter.subscribers.model import Choices, ReaderNoticeKind, SuppressionReason
+from newsletter.subscribers.queries import get_subscriber
+from newsletter.subscribers.reader_notices import count_waiting, want_reader_notice
+from newsletter.subscribers.sign_up import confirm
+from newsletter.subscribers.tables import ReaderNotice, Subscriber
+from newsletter.subscribers.tokens import Bearer, LinkRefused, Purpose, Tokens
+from tests.factories import KEY, NOON, FakeTransport, StillClock, ask, sign_up_and_confirm
+
+BASE_URL = "https://news.example.org"
+ANN = "ann@example.org"
+
+
+def desk_of(database: Database, workspace: Path, clock: StillClock, transport: Transport) -> ReaderDesk:
+    """A desk in a fresh workspace."""
+    sender = Mailbox("news@clinic.example.org", "The Clinic")
+    desk = Desk(database, transport, clock, workspace, "The Clinic", sender, Mailbox("desk@clinic.example.org"))
+    return ReaderDesk(desk, Tokens([KEY]), BASE_URL, "12 Willow Lane, Exampleton")
+
+
+def want(database: Database, address: str, kind: ReaderNoticeKind, clock: StillClock) -> None:
+    """Have somebody who is here told something."""
+    with database.write() as session:
+        person = get_subscriber(session, address)
+        assert want_reader_notice(
+            session, kind, person.number, address, person.language, suppression_key=KEY, now=clock.now()
+        )
+
+
+def link_in(batch: OutgoingBatch, path: str) -> str:
+    """The token of the link to a path, which stands in text and HTML alike."""
+    found = re.findall(rf"{BASE_URL}/{path}/(\S+)", batch.text)
+    assert found
+    assert batch.html is not None
+    assert f"{BASE_URL}/{path}/{found[0]}" in batch.html
+    return str(found[0])
+
+
+def test_who_signs_up_is_mailed_one_link_that_confirms_it(database: Database, workspace: Path) -> None:
+    clock, post = StillClock(), FakeTransport()
+    with database.write() as session:
+        number = ask(session, ANN, now=clock.now())
+    mailer = ReaderMailer(desk_of(database, workspace, clock, post))
+    assert [mailer.look() for _ in range(2)] == [1, 0]
+    (mail,) = post.batches
+    (person,) = mail.people
+    assert person.recipient == Mailbox(ANN)
+    assert person.headers == {"Auto-Submitted": "auto-generated"}
+    assert mail.to_who_left
+    assert mail.subject == "Please confirm: the newsletter of The Clinic"
+    assert "12 Willow Lane, Exampleton" in mail.text
+    assert "for 7 days" in mail.text
+    bearer = Tokens([KEY]).read(Purpose.CONFIRM, link_in(mail, "confirm"), now=clock.now() + timedelta(days=6))
+    with pytest.raises(LinkRefused, match="expired"):
+        Tokens([KEY]).read(Purpose.CONFIRM, link_in(mail, "confirm"), now=clock.now() + timedelta(days=7))
+    with database.write() as session:
+        assert bearer == Bearer(get_subscriber(session, ANN).number, number or 0)
+        assert confirm(session, bearer.subscriber, bearer.edition, trace=None, now=clock.now())
+
+
+def test_whoever_reads_and_signs_up_again_is_told_so_and_nothing_more_than_their_links(
+    database: Database, workspace: Path
+) -> None:
+    clock, post = StillClock(), FakeTransport()
+    with database.write() as session:
+        number = sign_up_and_confirm(session, ANN, now=NOON - timedelta(days=2))
+        ask(session, ANN, now=clock.now())
+    ReaderMailer(desk_of(database, workspace, clock, post)).look()
+    (mail,) = post.batches
+    assert mail.subject == "You already get the newsletter of The Clinic"
+    for path, purpose in (("preferences", Purpose.PREFERENCES), ("unsubscribe", Purpose.UNSUBSCRIBE)):
+        assert Tokens([KEY]).read(purpose, link_in(mail, path), now=clock.now()) == Bearer(number)
+    assert "List-Unsubscribe" not in mail.people[0].headers
+    assert not mail.to_who_left
+
+
+def test_the_welcome_can_be_left_by_one_click_of_a_mail_program(database: Database, workspace: Path) -> None:
+    clock, post = StillClock(), FakeTransport()
+    with database.write() as session:
+        number = sign_up_and_confirm(session, ANN, now=clock.now())
+    want(database, ANN, ReaderNoticeKind.WELCOME, clock)
+    ReaderMailer(desk_of(database, workspace, clock, post)).look()
+    mail = post.batches[-1]
+    headers = mail.people[0].headers
+    link = f"{BASE_URL}/unsubscribe/{link_in(mail, 'unsubscribe')}"
+    assert headers["List-Unsubscribe"] == f"<{link}>"
+    assert headers["List-Unsubscribe-Post"] == "List-Unsubscribe=One-Click"
+    leaves = Tokens([KEY]).read(Purpose.UNSUBSCRIBE, link.rpartition("/")[2], now=clock.now())
+    assert leaves == Bearer(number)
+
+
+def test_a_link_to_choices_counts_its_half_hour_from_when_it_is_mailed(database: Database, workspace: Path) -> None:
+    clock, post = StillClock(), FakeTransport()
+    with database.write() as session:
+        number = sign_up_and_confirm(session, ANN, now=NOON - timedelta(days=2))
+    want(database, ANN, ReaderNoticeKind.CHOICES, clock)
+    clock.go(minutes=20)
+    ReaderMailer(desk_of(database, workspace, clock, post)).look()
+    token = link_in(post.batches[0], "preferences")
+    assert Tokens([KEY]).read(Purpose.CHOICES, token, now=clock.now() + timedelta(minutes=29)) == Bearer(number)
+    with pytest.raises(LinkRefused, match="expired"):
+        Tokens([KEY]).read(Purpose.CHOICES, token, now=clock.now() + CHOICES_WITHIN)
+
+
+def test_readers_are_written_to_in_their_language(database: Database, workspace: Path) -> None:
+    clock, post = StillClock(), FakeTransport()
+    with database.write() as session:
+        ask(session, ANN, now=clock.now(), choices=Choices("de-AT"))
+    ReaderMailer(desk_of(database, workspace, clock, post)).look()
+    (mail,) = post.batches
+    assert mail.subject == "Bitte bestätigen Sie: Newsletter von The Clinic"
+    assert "Der Link gilt 7 Tage." in mail.text
+    assert mail.html is not None
+    assert '<html lang="de" dir="ltr">' in mail.html
+
+
+@pytest.mark.parametrize("reason", [reason for reason in SuppressionReason if reason is not SuppressionReason.ERASED])
+def test_an_address_that_must_not_be_mailed_gets_nothing_that_was_wanted_before(
+    database: Database, workspace: Path, reason: SuppressionReason
+) -> None:
+    clock, post = StillClock(), FakeTransport()
+    with database.write() as session:
+        sign_up_and_confirm(session, ANN, now=NOON - timedelta(days=2))
+    want(database, ANN, ReaderNoticeKind.WELCOME, clock)
+    with database.write() as session:
+        if reason is SuppressionReason.UNSUBSCRIBED:
+            unsubscribe(session, get_subscriber(session, ANN).number, source="test", actor=SHELL, now=clock.now())
+        else:
+            suppress(session, ANN, reason=reason, source="test", suppression_key=KEY, actor=SHELL, now=clock.now())
+    assert ReaderMailer(desk_of(database, workspace, clock, post)).look() == 0
+    assert post.batches == []
+
+
+def test_who_was_erased_or_has_confirmed_meanwhile_is_asked_nothing(database: Database, workspace: Path) -> None:
+    clock, post = StillClock(), FakeTransport()
+    with database.write() as session:
+        for address in (ANN, "bob@example.org"):
+            ask(session, address, now=clock.now())
+        erase(session, get_subscriber(session, ANN).number, source="test", actor=SHELL, now=clock.now())
+        session.execute(update(Subscriber).where(Subscriber.address == "bob@example.org").values(state="active"))
+    assert ReaderMailer(desk_of(database, workspace, clock, post)).look() == 0
+    with database.read() as session:
+        assert count_waiting(session, now=clock.now(), wanted_after=NOON - timedelta(days=1)).oldest is None
+
+
+def test_from_a_locked_database_no_reader_is_mailed(database: Database, workspace: Path) -> None:
+    clock, post = StillClock(), FakeTransport()
+    with database.write() as session:
+        ask(session, ANN, now=clock.now())
+        lock(session, "it is a copy", actor=SHELL, now=clock.now())
+    mailer = ReaderMailer(desk_of(database, workspace, clock, post))
+    assert (mailer.look(), post.batches) == (0, [])
+    with database.write() as session:
+        unlock(session, actor=SHELL, now=clock.now())
+    assert mailer.look() == 1
+
+
+@pytest.mark.parametrize("answer", [Receipt(Outcome.UNCERTAIN, "cut"), TimeoutError("cut")])
+def test_a_mail_that_may_have_arrived_is_not_repeated(
+    database: Database, workspace: Path, answer: Receipt | Exception
+) -> None:
+    clock, post = StillClock(), FakeTransport(answers=[answer])
+    with database.write() as session:
+        ask(session, ANN, now=clock.now())
+    mailer = ReaderMailer(desk_of(database, workspace, clock, post))
+    for _ in range(3):
+        mailer.look()
+        clock.go(hours=1)
+    assert len(post.batches) == 1
+
+
+def test_what_was_certainly_not_accepted_is_tried_again_with_growing_waits_under_the_same_name(
+    database: Database, workspace: Path
+) -> None:
+    clock = StillClock()
+    refused = Receipt(Outcome.TRY_AGAIN, f"no route to {ANN}")
+    post = FakeTransport(answers=[refused] * 3)
+    with database.write() as session:
+        ask(session, ANN, now=clock.now())
+    mailer = ReaderMailer(desk_of(database, workspace, clock, post))
+    went = []
+    for seconds in (0, 29, 1, 59, 1, 119, 1):
+        clock.go(seconds=seconds)
+        went.append((mailer.look(), len(post.batches)))
+    assert went == [(0, 1), (0, 1), (0, 2), (0, 2), (0, 3), (0, 3), (1, 4)]
+    assert len({batch.attempt for batch in post.batches}) == 1
+    with database.read() as session:
+        assert session.scalars(select(ReaderNotice.trouble)).one() == "no route to (address)"
+
+
+def test_while_the_provider_is_in_trouble_one_mail_at_a_time_finds_out(database: Database, workspace: Path) -> None:
+    clock = StillClock()
+    post = FakeTransport(answers=[Receipt(Outcome.ACCOUNT_TROUBLE, "a bad key")] * 3)
+    with database.write() as session:
+        for name in "abc":
+            ask(session, f"{name}@example.org", now=clock.now())
+    mailer = ReaderMailer(desk_of(database, workspace, clock, post))
+    mailer.look()
+    assert len(post.batches) == 1
+    with database.read() as session:
+        waiting = count_waiting(session, now=clock.now(), wanted_after=NOON - timedelta(days=1))
+    assert (waiting.count, waiting.failing, waiting.oldest) == (3, 1, NOON)
+
+
+def test_when_the_provider_asks_to_slow_down_nothing_goes_until_it_may(database: Database, workspace: Path) -> None:
+    clock = StillClock()
+    later = NOON + timedelta(seconds=90)
+    post = FakeTransport(answers=[Receipt(Outcome.ACCEPTED, not_before=later)])
+    with database.write() as session:
+        for name in "ab":
+            ask(session, f"{name}@example.org", now=clock.now())
+    mailer = ReaderMailer(desk_of(database, workspace, clock, post))
+    assert [mailer.look(), mailer.look()] == [1, 0]
+    clock.time = later
+    assert mailer.look() == 1
+
+
+def test_an_address_that_the_mail_server_refuses_for_good_is_not_tried_again(
+    database: Database, workspace: Path
+) -> None:
+    clock, post = StillClock(), FakeTransport()
+    with database.write() as session:
+        ask(session, ANN, now=clock.now())
+    name = f"reader1t{int(NOON.timestamp())}"
+    no_such_box = PersonalReceipt(Outcome.REJECTED, f"550 5.1.1 <{ANN}> is nobody here")
+    post.answers = [Receipt(Outcome.REJECTED, people={name: no_such_box})]
+    mailer = ReaderMailer(desk_of(database, workspace, clock, post))
+    mailer.look()
+    clock.go(hours=2)
+    mailer.look()
+    assert [batch.attempt for batch in post.batches] == [name]
+    with database.read() as session:
+        assert session.scalars(select(ReaderNotice.trouble)).one() == "550 5.1.1 <(address)> is nobody here"
+
+
+def test_a_notice_that_nobody_waits_for_any_more_is_given_up(database: Database, workspace: Path) -> None:
+    clock, post = StillClock(), FakeTransport()
+    with database.write() as session:
+        ask(session, ANN, now=clock.now())
+    clock.time += GIVEN_UP_AFTER
+    assert ReaderMailer(desk_of(database, workspace, clock, post)).look() == 0
+
+
+def test_a_broken_template_is_mended_while_it_runs(database: Database, workspace: Path) -> None:
+    clock, post = StillClock(), FakeTransport()
+    with database.write() as session:
+        ask(session, ANN, now=clock.now())
+    mailer = ReaderMailer(desk_of(database, workspace, clock, post))
+    template = workspace / "templates" / "notices" / "readers" / "confirm.txt.j2"
+    good = template.read_text("utf-8")
+    template.write_text("{{ nothing_of_the_kind }}", "utf-8")
+    assert mailer.look() == 0
+    with database.read() as session:
+        assert "UndefinedError" in session.scalars(select(ReaderNotice.trouble)).one()
+    template.write_text(good, "utf-8")
+    clock.time += AGAIN_AFTER
+    assert mailer.look() == 1
+
+
+def test_a_number_that_comes_again_does_not_give_two_mails_one_name(database: Database, workspace: Path) -> None:
+    clock, post = StillClock(), FakeTransport()
+    mailer = ReaderMailer(desk_of(database, workspace, clock, post))
+    for address in (ANN, "bob@example.org"):
+        with database.write() as session:
+            ask(session, address, now=clock.now())
+        mailer.look()
+        with database.write() as session:
+            erase(session, get_subscriber(session, address).number, source="t", actor=SHELL, now=clock.now())
+        clock.go(minutes=1)
+    assert len({batch.people[0].delivery for batch in post.batches}) == 2
+
+
+@pytest.mark.parametrize("language", sorted(spoken_languages()))
+@pytest.mark.parametrize("kind", ReaderNoticeKind)
+def test_every_kind_is_whole_in_every_language_also_in_a_workspace_without_its_text(
+    workspace: Path, kind: ReaderNoticeKind, language: str
+) -> None:
+    shutil.rmtree(workspace / "templates" / "notices" / "readers")
+    links = {name: f"{BASE_URL}/{name}/x-_9" for name in ("confirm", "preferences", "unsubscribe", "choices")}
+    values = {"clinic": "A & <B>", "postal_address": "1 & 2 Lane", "reply_to": "desk@clinic.example.org"}
+    letter = write_reader_letter(
+        kind,
+        {**values, "links": links, "confirm_days": 1, "pending_days": 30, "newest": None},
+        language=speak(language),
+        workspace=workspace,
+        brand=read_brand(workspace),
+    )
+    assert len(letter.subject) < 78
+    assert "A & <B>, 1 & 2 Lane" in letter.text
+    assert "<B>" not in letter.html
+    assert "A &amp; &lt;B&gt;" in letter.html
+    assert "prefers-color-scheme: dark" in letter.html
+    assert f'<html lang="{language}" dir="ltr">' in letter.html
+    in_text, in_html = (set(re.findall(rf"{BASE_URL}/[\w/-]+", part)) for part in (letter.text, letter.html))
+    assert in_text == in_html != set()
+    assert all(len(line) <= 78 for line in letter.text.splitlines() if BASE_URL not in line)
+    assert not re.search(r"<(img|script|link)\b|url\(", letter.html), "nothing is fetched"
