@@ -258,8 +258,9 @@ def record_answer(
     if not count_changed(session, statements.ANSWER_ATTEMPT, answer):
         return False
     newest = batch.state is BatchState.IN_FLIGHT and batch.attempt == flight.attempt
-    # The first fence is of the first claim: before it nothing of this batch went.
-    if answer["to"] is AttemptState.ACCEPTED and not idempotent and not (newest and flight.claim.fence == 1):
+    # The first fence is of the first claim: before it nothing of this batch went, unless it was cut from another.
+    first = newest and flight.claim.fence == 1 and batch.cut_after is None
+    if answer["to"] is AttemptState.ACCEPTED and not idempotent and not first:
         tell_if_accepted_twice(session, edition, number, flight.attempt, actor=actor, now=now)
     # Accepted beats what was thought of the batch before; a newer attempt that is on its way settles it, without those
     # who have the mail from this one.
@@ -377,7 +378,9 @@ def _settle_people(
         # A batch whose people are partly settled keeps those alone; one that was too large keeps its first half.
         kept = 0 if settled_some else len(planned) // 2
         again_at = now if outcome.split or outcome.again_at is None else outcome.again_at
-        cut_off(session, edition, number, planned[kept:], again_at=again_at, deferrals=deferrals)
+        # They may have been handed over meanwhile, by an event of an earlier try.
+        if planned:
+            cut_off(session, edition, number, planned[kept:], again_at=again_at, deferrals=deferrals)
 
 
 def _settle_batch(session: Session, edition: int, number: int, outcome: plan.Consequence) -> None:

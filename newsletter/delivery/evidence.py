@@ -16,7 +16,8 @@ from sqlalchemy.orm import Session
 from newsletter.database.audit import Actor
 from newsletter.database.base import Instant
 from newsletter.delivery import statements
-from newsletter.delivery.model import EVENT_ORDER, AttemptState, BatchState, DeliveryState
+from newsletter.delivery.lineage import list_cuts
+from newsletter.delivery.model import EVENT_ORDER, AttemptState, BatchState, DeliveryState, was_in
 from newsletter.delivery.moves import (
     WAITING,
     audit_batch,
@@ -93,15 +94,17 @@ def hand_over_all_of(session: Session, attempt: Attempt) -> None:
     settled_by_it = and_(Delivery.attempt == attempt.id, Delivery.state.in_(_NOT_HANDED_OVER))
     planned = Delivery.state == DeliveryState.PLANNED
     _hand_over(session, attempt, number, or_(planned, in_doubt_since, settled_by_it))
-    # Those who were cut off have batches of their own, which were made later and have had an attempt from the start.
-    cut_off = session.execute(
-        select(Batch.number, Batch.attempt)
+    # Those who were cut off have batches of their own, which were made later.
+    cuts = list_cuts(session, edition)
+    later = session.scalars(
+        select(Batch.number)
         .where(Batch.edition == edition, Batch.number > number, Batch.attempt.is_not(None), Batch.state.in_(_NOT_ENDED))
         .order_by(Batch.number)
     ).all()
-    for other, newest in cut_off:
-        untried = and_(planned, Delivery.attempt.is_(None))
-        _hand_over(session, attempt, other, or_(settled_by_it, untried) if newest == attempt.id else settled_by_it)
+    in_doubt = Delivery.state == DeliveryState.UNCERTAIN
+    for other in later:
+        everybody = was_in(cuts, other, number, attempt.fence)
+        _hand_over(session, attempt, other, or_(planned, in_doubt, settled_by_it) if everybody else settled_by_it)
     close_stopped(session, edition)
 
 

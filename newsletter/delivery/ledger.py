@@ -13,6 +13,7 @@ from sqlalchemy import ColumnElement, and_, case, exists, func, or_, select
 from sqlalchemy.orm import Session
 
 from newsletter.database.audit import AuditLine
+from newsletter.delivery.lineage import count_accepted_twice
 from newsletter.delivery.model import AttemptState, BatchState, DeliveryState, SendState, Verdict
 from newsletter.delivery.moves import WAITING
 from newsletter.delivery.tables import Attempt, Batch, Delivery, Send
@@ -186,15 +187,10 @@ def _attempt_faults(session: Session, send: Send, *, repeats: bool) -> _Found:
         yield f"batch {number}, attempt {attempt}", "it is in flight, and its batch is not with it", _MENDED_BY_HAND
     if repeats:
         return
-    for number, times, people in session.execute(
-        select(Attempt.batch, func.count(), func.min(Attempt.people))
-        .where(mine, Attempt.state == AttemptState.ACCEPTED)
-        .group_by(Attempt.batch)
-        .having(func.count() > 1)
-    ):
+    for number, people in count_accepted_twice(session, send.edition).items():
         yield (
             f"batch {number}",
-            f"{times} of its attempts were accepted, so up to {people} people may have it twice",
+            f"its people were in more than one accepted attempt, so up to {people} may have it twice",
             "Nothing can call it back. See its attempts in the audit, and tell the readers if you must",
         )
 

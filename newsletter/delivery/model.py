@@ -222,6 +222,26 @@ class Limits:
     brake: int = 5
 
 
+@dataclass(frozen=True)
+class Cut:
+    """What a batch was cut from: another batch, after the try of it that had this fence."""
+
+    batch: int
+    fence: int
+
+
+def was_in(cuts: Mapping[int, Cut], number: int, batch: int, fence: int) -> bool:
+    """Whether everybody in a batch was in that try of a batch that it was cut from, at once or by way of others.
+
+    Whoever is cut off was in all tries of their batch so far, since nobody comes into a batch that was tried.
+    """
+    while cut := cuts.get(number):
+        if cut.batch == batch:
+            return cut.fence >= fence
+        number = cut.batch
+    return False
+
+
 class Verdict(StrEnum):
     """What a named person says of an uncertain batch."""
 

@@ -28,9 +28,9 @@ from sqlalchemy import (
 from sqlalchemy.orm import Session
 
 from newsletter.database.audit import Actor, record, without_addresses
+from newsletter.delivery.lineage import list_accepted_with
 from newsletter.delivery.model import (
     SEND_MOVES,
-    AttemptState,
     BatchState,
     DeliveryState,
     SendState,
@@ -95,8 +95,12 @@ def cut_off(
     *,
     again_at: datetime,
     deferrals: int,
+    after: str | None = None,
 ) -> None:
-    """Give some people of a batch, still planned, a batch of their own; the newest attempt of the old one tells why."""
+    """Give some people of a batch, still planned, a batch of their own.
+
+    They were last in the attempt `after`; unless it is given, in the newest one of the old batch.
+    """
     new = session.scalar(
         update(Send)
         .where(Send.edition == edition)
@@ -105,7 +109,7 @@ def cut_off(
         .execution_options(synchronize_session=False)
     )
     assert new is not None, "sends are never deleted"
-    variant, attempt = session.execute(select(Batch.variant, Batch.attempt).where(is_batch(edition, number))).one()
+    variant, newest = session.execute(select(Batch.variant, Batch.attempt).where(is_batch(edition, number))).one()
     session.execute(
         insert(Batch).values(
             edition=edition,
@@ -115,7 +119,8 @@ def cut_off(
             people=len(people),
             not_before=again_at,
             deferrals=deferrals,
-            attempt=attempt,
+            attempt=after or newest,
+            cut_after=after or newest,
         )
     )
     session.execute(
@@ -221,16 +226,13 @@ def pause_send(session: Session, edition: int, *, actor: Actor, now: datetime, n
 def tell_if_accepted_twice(
     session: Session, edition: int, number: int, attempt: str, *, actor: Actor, now: datetime
 ) -> None:
-    """Have staff told when an attempt was accepted, and another one of its batch was before."""
-    accepted = session.execute(
-        select(Attempt.id, Attempt.people)
-        .where(Attempt.edition == edition, Attempt.batch == number, Attempt.state == AttemptState.ACCEPTED)
-        .order_by(Attempt.started_at, Attempt.id)
-    ).all()
-    if len(accepted) < 2:
+    """Have staff told when an attempt was accepted, and another one with the same people was before."""
+    this = session.get_one(Attempt, attempt, populate_existing=True)
+    others = list_accepted_with(session, this)
+    if not others:
         return
     audit_batch(session, actor, now, "batch accepted twice", edition, number, attempt=attempt)
-    people = min(row.people for row in accepted)
+    people = min(this.people, sum(other.people for other in others))
     want_notice(
         session,
         NoticeKind.ACCEPTED_TWICE,
@@ -238,7 +240,7 @@ def tell_if_accepted_twice(
         cause=attempt,
         reason=f"up to {people} people may have it two times (batch {number})",
         now=now,
-        attempts=[row.id for row in accepted],
+        attempts=[attempt, *(other.id for other in others)],
     )
 
 

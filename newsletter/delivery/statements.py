@@ -132,7 +132,7 @@ COUNT_WHO_MAY_NOT = (
 ADD_ATTEMPT = insert(_attempt)
 
 LOCK_BATCH = (
-    select(_batch.c.state, _batch.c.attempt, _batch.c.failures, _batch.c.deferrals)
+    select(_batch.c.state, _batch.c.attempt, _batch.c.failures, _batch.c.deferrals, _batch.c.cut_after)
     .where(is_batch(_EDITION, _NUMBER))
     .with_for_update(key_share=True)
 )

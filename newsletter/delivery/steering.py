@@ -111,7 +111,7 @@ def _settle_in_batch(session: Session, batch: Batch, attempt: str, verdict: Verd
     ).all()
     if verdict is Verdict.SEND_AGAIN and batch.attempt != attempt and len(people) < batch.people:
         # Whoever is planned in a batch was in all of its attempts, and these were not in the newest one.
-        cut_off(session, edition, number, people, again_at=now, deferrals=batch.deferrals)
+        cut_off(session, edition, number, people, again_at=now, deferrals=batch.deferrals, after=attempt)
     counts = count_anew(session, edition, number)
     if not counts[DeliveryState.PLANNED]:
         set_batch(session, edition, number, batch.state, settled_state(counts))

@@ -44,7 +44,8 @@ class Batch(Base):
 
     `people` is how many it has; the four counters say what became of them, the rest is still planned. `fence` grows
     with each claim; `failures` counts its failing attempts. `attempt` is the newest one. `deferrals` counts how often
-    its people were to be tried again for reasons of their own.
+    its people were to be tried again for reasons of their own. `cut_after` is the last attempt of another batch that
+    everybody in it was in, before they were cut off from there.
     """
 
     __tablename__ = "batch"
@@ -66,6 +67,7 @@ class Batch(Base):
     failures: Mapped[int] = mapped_column(default=0)
     deferrals: Mapped[int] = mapped_column(default=0, server_default="0")
     attempt: Mapped[str | None] = mapped_column(Text)
+    cut_after: Mapped[str | None] = mapped_column(Text)
 
 
 class Attempt(Base):

@@ -30,8 +30,8 @@ class Reconciliation:
     """What became of everybody to whom an edition was handed over: the five states add up to `handed_over`.
 
     `silent_for_a_day` and `silent_for_three` are how many of `not_heard_of` were handed over longer ago than 24 and
-    72 hours. `complaints` and `left` are told beside the states. `accepted_twice` are batches, by number, of which two
-    attempts were accepted, with the people in them. `gaps` says in sentences what is missing.
+    72 hours. `complaints` and `left` are told beside the states. `accepted_twice` are batches, by number, whose people
+    were in two accepted attempts, with how many that may be. `gaps` says in sentences what is missing.
     """
 
     handed_over: int

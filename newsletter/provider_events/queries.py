@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
+from newsletter.delivery.lineage import count_accepted_twice
 from newsletter.delivery.model import AttemptState, DeliveryState, SendState
 from newsletter.delivery.queries import find_attempts, get_send
 from newsletter.delivery.tables import Attempt, Delivery, Send
@@ -120,7 +121,7 @@ def reconcile(session: Session, edition: str, *, now: datetime) -> Reconciliatio
         silent_for_three=sum(people for since, people in silent_since if now - since > _THREE_DAYS),
         complaints=beside.get(EventKind.COMPLAINT, 0),
         left=beside.get(EventKind.LEFT, 0) + beside.get(EventKind.LEFT_GROUP, 0),
-        accepted_twice=_accepted_twice(session, send.edition),
+        accepted_twice=count_accepted_twice(session, send.edition),
         last_post_at=last_post_at,
         gaps=(),
     )
@@ -166,18 +167,6 @@ def _count_beside(session: Session, edition: int) -> Mapping[EventKind, int]:
             KeptEvent.kind.in_([EventKind.COMPLAINT, EventKind.LEFT, EventKind.LEFT_GROUP]),
         )
         .group_by(KeptEvent.kind)
-    )
-    return dict(rows.all())
-
-
-def _accepted_twice(session: Session, edition: int) -> Mapping[int, int]:
-    """The batches of which more than one attempt was accepted, with the people in them."""
-    rows = session.execute(
-        select(Attempt.batch, func.min(Attempt.people))
-        .where(Attempt.edition == edition, Attempt.state == AttemptState.ACCEPTED)
-        .group_by(Attempt.batch)
-        .having(func.count() > 1)
-        .order_by(Attempt.batch)
     )
     return dict(rows.all())
 

@@ -93,7 +93,7 @@ def _move_out_of_every_batch(session: Session) -> None:
         (_reopen, "batch 1: it is rejected in a send that is finished"),
         (_lose_the_attempts, "attempt na0: 7 people are handed over by an attempt that is not there"),
         (_forget_that_it_was_accepted, "3 people are handed over, and the attempt is not sent"),
-        (_accept_twice, "batch 1: 2 of its attempts were accepted, so up to 3 people may have it twice"),
+        (_accept_twice, "batch 1: its people were in more than one accepted attempt, so up to 3 may have it twice"),
         (_put_a_batch_back_in_the_air, "batch 1: it is in flight, and its attempt na"),
         (_put_an_attempt_back_in_the_air, "it is in flight, and its batch is not with it"),
         (_take_the_edition_back, "2026-11-opening-1: it has a send, and is void"),

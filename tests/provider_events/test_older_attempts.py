@@ -27,6 +27,8 @@ from newsletter.delivery.tables import Attempt, Batch, Delivery
 from newsletter.delivery.worker import Worker, send_batch, send_next_batch
 from newsletter.providers.contract import Outcome, OutgoingBatch, Receipt
 from newsletter.schedule import jobs
+from newsletter.staff.model import NoticeKind
+from newsletter.staff.notices import list_notices
 from newsletter.subscribers.actions import unsubscribe
 from newsletter.subscribers.model import SubscriberState
 from newsletter.subscribers.tables import Subscriber
@@ -178,7 +180,7 @@ def test_who_turns_out_to_have_the_mail_while_a_batch_is_being_built_is_not_in_i
     with pytest.raises(LostClaim), database.write() as session:
         batches.put_in_flight(session, claim, actor=SCHEDULER, now=clock.now())
     go_on(sender, clock)
-    assert [len(batch.people) for batch in transport.batches] == [4, 2, 1]
+    assert [len(batch.people) for batch in transport.batches] == [4, 2]
     assert states(database) == HANDED_OVER
 
 
@@ -248,3 +250,101 @@ def test_who_left_after_a_try_without_an_answer_stays_in_doubt_also_in_a_batch_o
     with database.read() as session:
         assert set(session.scalars(select(Batch.state))) == {BatchState.ACCEPTED}
         assert session.scalar(select(func.count()).select_from(Attempt)) == 3
+
+
+REFUSED = Receipt(Outcome.REJECTED, "400")
+
+
+def refused_in_halves(database: Database, *answers: Receipt) -> tuple[Worker, FakeTransport, StillClock]:
+    """A batch of four that the provider refused without naming anybody: two are in batch 1 still, two in batch 2."""
+    sender, transport, clock = begin(database, REFUSED, *answers)
+    send_next_batch(sender)
+    clock.go(minutes=1)
+    return sender, transport, clock
+
+
+def told_twice(database: Database) -> list[str]:
+    with database.read() as session:
+        return [n.reason for n in list_notices(session, EDITION) if n.kind is NoticeKind.ACCEPTED_TWICE]
+
+
+@pytest.mark.parametrize("place", [0, 3])
+def test_a_refused_batch_that_went_after_all_is_sent_to_neither_half(database: Database, place: int) -> None:
+    sender, transport, clock = refused_in_halves(database)
+    hear_of(database, transport.batches[0], place)
+    go_on(sender, clock)
+    assert len(transport.batches) == 1
+    assert states(database) == HANDED_OVER
+    assert faults(database) == []
+    assert told_twice(database) == []
+
+
+def test_the_half_that_was_refused_too_and_its_own_halves_are_not_sent_again(database: Database) -> None:
+    sender, transport, clock = refused_in_halves(database, REFUSED)
+    send_batch(sender, 1, 2)
+    hear_of(database, transport.batches[0])
+    go_on(sender, clock)
+    assert [len(batch.people) for batch in transport.batches] == [4, 2]
+    assert states(database) == HANDED_OVER
+    assert faults(database) == []
+
+
+def test_the_half_that_has_gone_already_is_told_as_accepted_twice_and_the_other_is_not_sent(database: Database) -> None:
+    sender, transport, clock = refused_in_halves(database)
+    send_batch(sender, 1, 2)
+    hear_of(database, transport.batches[0])
+    go_on(sender, clock)
+    assert [len(batch.people) for batch in transport.batches] == [4, 2]
+    assert states(database) == HANDED_OVER
+    assert told_twice(database) == ["up to 2 people may have it two times (batch 1)"]
+    [fault] = faults(database)
+    assert "batch 2: its people were in more than one accepted attempt, so up to 2 may have it twice" in fault
+
+
+@pytest.mark.parametrize(
+    ("answer", "told"),
+    [
+        (Receipt(Outcome.ACCEPTED), ["up to 2 people may have it two times (batch 2)"]),
+        (NO_ANSWER, []),
+        (SLOW_DOWN, []),
+        (REFUSED, []),
+    ],
+)
+def test_the_half_that_is_on_its_way_is_never_sent_once_more(
+    database: Database, answer: Receipt, told: list[str]
+) -> None:
+    sender, transport, clock = refused_in_halves(database)
+    with database.write() as session:
+        claim = batches.claim(session, worker="w", transport="fake", actor=SCHEDULER, now=clock.now(), only=(1, 2))
+        assert claim is not None
+        flight = batches.put_in_flight(session, claim, actor=SCHEDULER, now=clock.now())
+    assert flight is not None
+    hear_of(database, transport.batches[0])
+    with database.write() as session:
+        batches.record_answer(session, flight, answer, actor=SCHEDULER, now=clock.now())
+    go_on(sender, clock)
+    assert len(transport.batches) == 1
+    assert states(database) == HANDED_OVER
+    assert told_twice(database) == told
+    assert len(faults(database)) == len(told)
+
+
+def test_a_half_without_an_answer_is_not_in_doubt_when_the_whole_went(database: Database) -> None:
+    sender, transport, _ = refused_in_halves(database, NO_ANSWER)
+    send_batch(sender, 1, 2)
+    hear_of(database, transport.batches[0])
+    assert states(database) == HANDED_OVER
+    with database.read() as session:
+        assert list_uncertain(session, EDITION) == []
+    assert faults(database) == []
+
+
+def test_a_half_proves_nothing_of_the_other(database: Database) -> None:
+    sender, transport, clock = refused_in_halves(database, NO_ANSWER)
+    send_batch(sender, 1, 2)
+    hear_of(database, transport.batches[1])
+    assert states(database) == Counter({DeliveryState.HANDED_OVER: 2, DeliveryState.PLANNED: 2})
+    go_on(sender, clock)
+    assert [len(batch.people) for batch in transport.batches] == [4, 2, 2]
+    assert states(database) == HANDED_OVER
+    assert faults(database) == []
