@@ -20,6 +20,7 @@ from newsletter.languages import SpokenLanguage, speak
 from newsletter.providers.sendgrid.signature import PublicKey, read_public_key
 from newsletter.rendering.brand import Brand, read_brand
 from newsletter.settings import Settings
+from newsletter.subscribers.sign_up_page import PLAIN_PAGE, SignUpPage, read_sign_up_page
 from newsletter.subscribers.tokens import Tokens
 from newsletter.wiring import make_tokens
 
@@ -51,10 +52,16 @@ class Site:
     mailbox providers wait 30 s."""
     webhook_key: PublicKey | None = None
     """Verifies what SendGrid posts; without it nothing is taken."""
+    sign_up_page: SignUpPage = PLAIN_PAGE
+    """The words with which readers are welcomed."""
 
 
 def make_site(settings: Settings, database: Database) -> Site:
-    """The parts for the pages of a workspace; raises Refused without a SECRET_KEY or for a bad webhook key."""
+    """The parts for the pages of a workspace.
+
+    Raises Refused without a SECRET_KEY or for a bad webhook key, DefinitionFaults when the brand or the words of the
+    sign-up page cannot be read.
+    """
     public_key = settings.machine.sendgrid_webhook_public_key
     return Site(
         settings,
@@ -63,6 +70,7 @@ def make_site(settings: Settings, database: Database) -> Site:
         SystemClock(),
         read_brand(settings.workspace),
         webhook_key=read_public_key(public_key) if public_key else None,
+        sign_up_page=read_sign_up_page(settings.workspace),
     )
 
 
@@ -94,11 +102,15 @@ class Pages:
     ) -> HTMLResponse:
         """A page with its values, in English and under the strict content policy unless others are given."""
         language = language or speak("en")
-        html = self._templates.get_template(name).render(
-            clinic=site.settings.clinic, sender=site.settings.sender, language=language, **values
-        )
+        html = self.render(site, name, values, language=language)
         about = {"Content-Security-Policy": policy, "Content-Language": language.code}
         return HTMLResponse(html, status, {**about, **(headers or {})})
+
+    def render(self, site: Site, name: str, values: Mapping[str, Any], *, language: SpokenLanguage) -> str:
+        """A template with its values, in a language."""
+        return self._templates.get_template(name).render(
+            clinic=site.settings.clinic, sender=site.settings.sender, language=language, **values
+        )
 
 
 @pass_context

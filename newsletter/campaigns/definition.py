@@ -176,6 +176,9 @@ class CampaignEntry(Definition):
     theme: Line = Field(description="What the month is about, as readers shall read it.")
     language: Language = Field("en", description="The language it is written in, as a code: en, fr, ar.")
     audience: AudienceEntry = Field(AudienceEntry(), description="Who it is for.")
+    archive: bool = Field(
+        True, description="false keeps its mailings out of the public archive: only those who got them can read them."
+    )
     mailings: tuple[MailingEntry, ...] = Field(min_length=1, description="The mails of the month.")
 
 

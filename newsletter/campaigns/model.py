@@ -105,7 +105,10 @@ class AudienceRule:
 
 @dataclass(frozen=True)
 class Campaign:
-    """One month on one theme. `id` is the folder's name; `file` is campaign.yaml's path within the workspace."""
+    """One month on one theme. `id` is the folder's name; `file` is campaign.yaml's path within the workspace.
+
+    `in_archive` says whether everybody may read its mailings once they have gone out.
+    """
 
     id: str
     file: str
@@ -114,4 +117,5 @@ class Campaign:
     theme: str
     language: str
     audience: AudienceRule
+    in_archive: bool
     mailings: tuple[Mailing, ...]

@@ -132,6 +132,7 @@ class _Reading:
             theme=entry.theme,
             language=entry.language,
             audience=model.AudienceRule(**dict(entry.audience)),
+            in_archive=entry.archive,
             mailings=tuple(self._mailing(m, at, year, month) for at, m in enumerate(entry.mailings)),
         )
         if self.faults:

@@ -114,7 +114,7 @@ def new_campaign(
 ) -> NewCampaign:
     """Make the folder of a new month with one starter article for each mailing; it reads without a fault.
 
-    Audience, language, mailing names and send rules come from the campaign `like`, where there is one.
+    Audience, language, archive, mailing names and send rules come from the campaign `like`, where there is one.
     Raises Refused when month or theme cannot be used or the folder is there already.
     """
     theme = " ".join(theme.split())
@@ -139,7 +139,12 @@ def new_campaign(
     }
     texts = {
         folder / "campaign.yaml": _campaign_text(
-            month, theme, entry.language if entry else language, audience, mailings
+            month,
+            theme,
+            entry.language if entry else language,
+            audience,
+            mailings,
+            in_archive=entry.archive if entry else True,
         )
     }
     texts |= {folder / starter: _starter_text(at) for at, starter in enumerate(starters)}
@@ -320,7 +325,13 @@ def _rule_of(mailing: definition.MailingEntry) -> str | None:
 
 
 def _campaign_text(
-    month: str, theme: str, language: str, audience: Mapping[str, Any], mailings: Sequence[tuple[str, str | None]]
+    month: str,
+    theme: str,
+    language: str,
+    audience: Mapping[str, Any],
+    mailings: Sequence[tuple[str, str | None]],
+    *,
+    in_archive: bool,
 ) -> str:
     lines = [
         "# One month on one theme. This file says what goes out, when, and to whom.",
@@ -336,6 +347,8 @@ def _campaign_text(
     lines.append("audience:" if rules else "# audience: {topics: [a-topic]}")
     for key, value in rules.items():
         lines.append(f"  {key}: [{', '.join(map(_scalar, value))}]" if isinstance(value, list) else f"  {key}: {value}")
+    if not in_archive:
+        lines += ["", "# Only those who get these mailings can read them.", "archive: false"]
     lines += ["", "mailings:"]
     for at, (name, rule) in enumerate(mailings):
         lines += [

@@ -82,6 +82,8 @@ def submit(
         language=content.language,
         audience=audience_to_json(content.audience),
         base_url=content.base_url,
+        theme=snapshot.theme,
+        in_archive=snapshot.in_archive,
         planned_at=snapshot.send_at,
         submitted_by=actor.person.number,
         submitted_at=now,

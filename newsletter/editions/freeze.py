@@ -30,4 +30,6 @@ def freeze_edition(rendered: RenderedEmail, campaign: Campaign, mailing: Mailing
         send_at=mailing.send_at,
         content=content,
         pictures=tuple(rendered.pictures[name] for name in sorted(rendered.pictures)),
+        theme=campaign.theme,
+        in_archive=campaign.in_archive,
     )

@@ -86,7 +86,8 @@ class Content:
 class Snapshot:
     """A mailing at the moment of `submit`: its content, where it came from, and its pictures with their bytes.
 
-    `month` is `2026-11`; `send_at` is the instant in UTC that the campaign names, and no part of the content.
+    `month` is `2026-11`; `send_at` is the instant in UTC that the campaign names, and no part of the content. `theme`
+    stands in the letter too; `in_archive` says whether everybody may read it once it has gone out.
     """
 
     campaign: str
@@ -95,6 +96,8 @@ class Snapshot:
     send_at: datetime
     content: Content
     pictures: tuple[MailPicture, ...]
+    theme: str = ""
+    in_archive: bool = True
 
 
 def edition_id(month: str, mailing: str, number: int) -> str:

@@ -79,15 +79,6 @@ def find_picture(session: Session, sha256: str) -> Picture | None:
     return session.get(Picture, sha256, options=[undefer(Picture.content)])
 
 
-def find_sent(session: Session, *, month: str, mailing: str) -> Edition | None:
-    """The newest edition of a mailing that has begun to go out, None when there is none."""
-    return session.scalars(
-        select(Edition)
-        .where(Edition.month == month, Edition.mailing == mailing, Edition.state == EditionState.SENDING)
-        .order_by(Edition.number.desc())
-    ).first()
-
-
 def list_editions(session: Session) -> Sequence[Edition]:
     """All editions, newest first."""
     return session.scalars(select(Edition).order_by(Edition.serial.desc())).all()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from sqlalchemy import ForeignKey, Index, LargeBinary, Text, UniqueConstraint, text
+from sqlalchemy import ForeignKey, Index, LargeBinary, Text, UniqueConstraint, text, true
 from sqlalchemy.orm import Mapped, mapped_column
 
 from newsletter.database.base import Base, Instant, Serial, words
@@ -12,12 +12,15 @@ from newsletter.editions.model import OPEN, EditionState
 
 _IS_OPEN = text("state IN ({})".format(", ".join(f"'{state.value}'" for state in sorted(OPEN))))
 
+_NOTHING = text("''")
+
 
 class Edition(Base):
     """One edition: `id` is how people call it, `serial` how rows do. What `content_hash` covers never changes.
 
     `planned_at` is the time the campaign named, `send_at` the time it is scheduled for; `note` says why it is
     where it is, when somebody or a rule had a reason. `approved_at` is when the last approval that was needed came.
+    `in_archive` says whether everybody may read it once it has gone out.
     """
 
     __tablename__ = "edition"
@@ -55,6 +58,8 @@ class Edition(Base):
     language: Mapped[str] = mapped_column(Text)
     audience: Mapped[str] = mapped_column(Text)
     base_url: Mapped[str] = mapped_column(Text)
+    theme: Mapped[str] = mapped_column(Text, server_default=_NOTHING)
+    in_archive: Mapped[bool] = mapped_column(server_default=true())
     planned_at: Mapped[datetime] = mapped_column(Instant)
     send_at: Mapped[datetime | None] = mapped_column(Instant)
     submitted_by: Mapped[int] = mapped_column(ForeignKey("staff_member.number"))

@@ -1,18 +1,58 @@
-"""The archive: what was sent, for everybody to read; nothing of any reader is in it."""
+"""The archive: what was sent, for everybody to read and to follow; nothing of any reader is in it."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from itertools import groupby
+from urllib.parse import urlsplit
 
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import RedirectResponse, Response
 
-from newsletter.editions.queries import find_sent, get_content
-from newsletter.public.pages import show_page
-from newsletter.rendering.model import LinkTag
-from newsletter.site import letter_response, site_of
+from newsletter.delivery.archive import ArchivedEdition, find_archived, list_archived
+from newsletter.editions.queries import get_content
+from newsletter.languages import direction_of, spell_date
+from newsletter.public.caching import cached
+from newsletter.public.pages import language_of, show_file, show_page
+from newsletter.rendering.web_page import put_on_the_web
+from newsletter.site import site_of
+
+NEWEST = 24
+"""Letters on the first page; each year has a page with all of its own."""
+IN_FEED = 50
+BEFORE_ANY = datetime(1970, 1, 1, tzinfo=UTC)
+"""When a feed without a letter last changed: it must say some instant, and always the same."""
+
+POLICY = (
+    "default-src 'none'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; form-action 'none'; base-uri 'none'; "
+    "frame-ancestors 'none'"
+)
+"""The policy of a letter's page: its inline styles and its pictures, and nothing that runs."""
 
 _SLUG = re.compile(r"(20[0-9]{2}-[0-9]{2})-([a-z0-9]+(?:-[a-z0-9]+)*)")
+
+
+def enter(request: Request) -> Response:
+    """The archive has a slash at its end."""
+    return RedirectResponse("/archive/", 308)
+
+
+def show_newest(request: Request) -> Response:
+    """The newest letters, and the way to those of each year."""
+    letters = _read(request)
+    return _list(request, letters, letters[:NEWEST], year=None)
+
+
+def show_year(request: Request) -> Response:
+    """All letters of one year."""
+    letters = _read(request)
+    year = f"{request.path_params['year']:04}"
+    of_year = [one for one in letters if one.month.startswith(f"{year}-")]
+    if not of_year:
+        return show_page(request, "not_found.html", status=404)
+    return _list(request, letters, of_year, year=year)
 
 
 def show(request: Request) -> Response:
@@ -20,12 +60,63 @@ def show(request: Request) -> Response:
     site = site_of(request)
     named = _SLUG.fullmatch(request.path_params["slug"])
     with site.database.read() as session:
-        edition = find_sent(session, month=named[1], mailing=named[2]) if named else None
-        content = get_content(session, edition.serial) if edition else None
-    if content is None:
-        return show_page(request, "not_found.html", status=404)
-    # The personal links of a mail have no place here; whoever wants to leave can always write.
-    html = content.html.replace(f"{content.base_url}/media/", "/media/")
-    for tag in LinkTag:
-        html = html.replace(tag.value, f"mailto:{content.reply_to}")
-    return letter_response(html)
+        edition = find_archived(session, month=named[1], mailing=named[2]) if named else None
+        if edition is None:
+            return show_page(request, "not_found.html", status=404)
+        content = get_content(session, edition.serial)
+        letters = list_archived(session)
+    letter = put_on_the_web(content.html, base_url=content.base_url, path=edition.path)
+    at = [one.slug for one in letters].index(edition.slug)
+    base_url = site.settings.machine.base_url
+    values = {
+        "edition": edition,
+        "direction": direction_of(edition.language),
+        "letter": letter,
+        "address": f"{base_url}{edition.path}",
+        "picture": f"{base_url}{letter.picture}" if letter.picture else "",
+        "spell": _speller(request, edition.language),
+        "later": letters[at - 1] if at else None,
+        "earlier": letters[at + 1] if at + 1 < len(letters) else None,
+    }
+    return cached(request, show_page(request, "letter.html", values, reads=edition.language, policy=POLICY))
+
+
+def show_feed(request: Request) -> Response:
+    """The newest letters as an Atom feed (RFC 4287)."""
+    letters = _read(request)[:IN_FEED]
+    changed_at = max((one.updated_at for one in letters), default=BEFORE_ANY)
+    values = {"letters": letters, "changed_at": changed_at, "tag": _tag}
+    answer = show_file(request, "feed.xml", values, media_type="application/atom+xml")
+    return cached(request, answer, changed_at=changed_at)
+
+
+def _read(request: Request) -> list[ArchivedEdition]:
+    with site_of(request).database.read() as session:
+        return list_archived(session)
+
+
+def _list(
+    request: Request, letters: Sequence[ArchivedEdition], shown: Sequence[ArchivedEdition], *, year: str | None
+) -> Response:
+    values = {
+        "year": year,
+        "years": [(name, list(of_year)) for name, of_year in groupby(shown, key=_year)],
+        "all_years": sorted({_year(one) for one in letters}, reverse=True),
+        "spell": _speller(request),
+    }
+    return cached(request, show_page(request, "archive.html", values))
+
+
+def _year(edition: ArchivedEdition) -> str:
+    return edition.month[:4]
+
+
+def _speller(request: Request, reads: str | None = None) -> Callable[[datetime], str]:
+    """Writes the day of an instant, at the clinic, in the language of a page."""
+    zone, language = site_of(request).settings.clinic.zone, language_of(request, reads)
+    return lambda instant: spell_date(instant.astimezone(zone).date(), language.code)
+
+
+def _tag(edition: ArchivedEdition) -> str:
+    """The name of a letter for ever, also when the site moves (RFC 4151)."""
+    return f"tag:{urlsplit(edition.base_url).hostname},{edition.month}:{edition.mailing}"

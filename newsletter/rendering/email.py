@@ -58,7 +58,7 @@ def render_email(
         "light": brand.colours.light,
         "dark": brand.colours.dark,
         "logo": pictures.show(brand.logo, LOGO_WIDTH, False),
-        "archive_url": f"{base_url}/archive/{archive_slug(campaign, mailing)}",
+        "archive_url": f"{base_url}/archive/{archive_slug(campaign, mailing)}" if campaign.in_archive else None,
     }
     folder = workspace / FOLDER
     marked = render(

@@ -55,11 +55,15 @@ class SignUpPage(SignUpWords):
         return self.translations.get(language, self)
 
 
+PLAIN_PAGE = SignUpPage(title="Newsletter")
+"""The words of a workspace that has none of its own."""
+
+
 def read_sign_up_page(workspace: Path) -> SignUpPage:
     """The words of the page; plain ones when there is no such file. Raises DefinitionFaults."""
     path = workspace / FILE
     if not path.exists():
-        return SignUpPage(title="Newsletter")
+        return PLAIN_PAGE
     try:
         return parse(SignUpPage, read_yaml(read_text(path, FILE), FILE))
     except FileFaults as error:
