@@ -148,6 +148,12 @@ class Sending(_Part):
         description="How many mails sign-ups may cause in an hour. What comes beyond is asked to try again later, so "
         "that nobody can flood strangers with mails in the clinic's name.",
     )
+    confirm_days: Annotated[int, Field(ge=1, le=14)] = Field(
+        7, description="The days for which the link holds that confirms a sign-up."
+    )
+    pending_days: Annotated[int, Field(ge=14, le=90)] = Field(
+        30, description="After so many days a sign-up that nobody confirmed is deleted, and the address with it."
+    )
     event_days: int = Field(
         30, ge=2, le=365, description="After so many days, what the provider posted is deleted as it came."
     )

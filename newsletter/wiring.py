@@ -33,6 +33,7 @@ from newsletter.rendering.brand import read_brand
 from newsletter.rendering.email import render_email
 from newsletter.rendering.model import RenderedEmail
 from newsletter.settings import WORKSPACE_FILE, Settings
+from newsletter.subscribers.reader_notices import AnswerLimits
 from newsletter.subscribers.tokens import Tokens
 from newsletter.subscribers.topics import read_topics
 from newsletter.suppression_lists.sync import Sync
@@ -177,6 +178,7 @@ def make_reader_desk(settings: Settings, database: Database, clock: Clock) -> Re
         make_tokens(settings),
         settings.machine.base_url,
         settings.clinic.postal_address,
+        settings.sending.pending_days,
     )
 
 
@@ -191,6 +193,11 @@ def _desk(settings: Settings, database: Database, clock: Clock, transport: Trans
         Mailbox(sender.address, sender.name),
         Mailbox(sender.reply_to),
     )
+
+
+def make_answer_limits(settings: Settings) -> AnswerLimits:
+    """How many mails sign-ups may cause, and how long their links hold."""
+    return AnswerLimits(settings.sending.sign_ups_an_hour, settings.sending.confirm_days)
 
 
 def make_limits(settings: Settings) -> Limits:

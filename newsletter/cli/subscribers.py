@@ -90,10 +90,9 @@ def _ask_to_confirm(settings: Settings, person: NewSubscriber, source: str, *, j
     from newsletter.errors import Refused
     from newsletter.subscribers.address import check_address
     from newsletter.subscribers.model import Choices, Evidence
-    from newsletter.subscribers.reader_notices import AnswerLimits
     from newsletter.subscribers.sign_up import Answer, sign_up
     from newsletter.subscribers.wordings import read_wordings
-    from newsletter.wiring import suppression_key
+    from newsletter.wiring import make_answer_limits, suppression_key
 
     wording = read_wordings(settings.workspace).get(person.language)
     if wording is None:
@@ -108,7 +107,7 @@ def _ask_to_confirm(settings: Settings, person: NewSubscriber, source: str, *, j
             address,
             Choices(person.language, person.topics, person.text_only),
             Evidence(source, wording=wording, controller=settings.clinic.name),
-            limits=AnswerLimits(settings.sending.sign_ups_an_hour),
+            limits=make_answer_limits(settings),
             suppression_key=suppression_key(settings),
             now=SystemClock().now(),
         )

@@ -29,7 +29,6 @@ from newsletter.subscribers.reader_notices import (
     put_back_reader_notice,
     take_reader_notice,
 )
-from newsletter.subscribers.sign_up import PENDING_DAYS
 from newsletter.subscribers.tokens import Bearer, Purpose, Tokens
 
 _log = get_log(__name__)
@@ -49,12 +48,16 @@ _ASKED_BY_WHO_LEFT = (ReaderNoticeKind.CONFIRM, ReaderNoticeKind.CHOICES)
 
 @dataclass(frozen=True)
 class ReaderDesk:
-    """A desk with what readers' notices need; links begin with `base_url`."""
+    """A desk with what readers' notices need.
+
+    Links begin with `base_url`; an address that nobody confirms is deleted after `pending_days`.
+    """
 
     desk: Desk
     tokens: Tokens
     base_url: str
     postal_address: str
+    pending_days: int = 30
 
     @property
     def clock(self) -> Clock:
@@ -179,7 +182,7 @@ def _write(desk: ReaderDesk, notice: WantedReaderNotice, links: dict[str, str]) 
         "reply_to": desk.desk.reply_to.address,
         "links": links,
         "confirm_days": holds.days,
-        "pending_days": PENDING_DAYS,
+        "pending_days": desk.pending_days,
         "newest": None,
     }
     brand = read_brand(desk.desk.workspace)

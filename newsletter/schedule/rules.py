@@ -33,6 +33,8 @@ class Rules:
     dead_after: timedelta = WORKER_DEAD_AFTER
     events: EventRules | None = None
     """How provider events are applied; without, they wait."""
+    pending_days: int = 30
+    """Days after which a sign-up that nobody confirmed is deleted."""
 
 
 def make_rules(settings: Settings) -> Rules:
@@ -43,6 +45,7 @@ def make_rules(settings: Settings) -> Rules:
         timedelta(hours=settings.sending.late_after),
         base_url=settings.machine.base_url if real else "",
         events=make_event_rules(settings),
+        pending_days=settings.sending.pending_days,
     )
 
 

@@ -29,6 +29,8 @@ from newsletter.schedule.leader import LeaderLock, leader_lock
 from newsletter.schedule.looking import LOOK_EVERY as LOOK_SOON_EVERY
 from newsletter.schedule.looking import IsStopping, Looker
 from newsletter.schedule.outliving import outliving_failure
+from newsletter.schedule.reader_jobs import LOOK_EVERY as LOOK_READERS_EVERY
+from newsletter.schedule.reader_jobs import ReaderKeeper
 from newsletter.schedule.rules import Rules, make_rules
 from newsletter.settings import Settings
 from newsletter.suppression_lists.sync import LOOK_EVERY, Sync
@@ -75,15 +77,17 @@ class Runner:
         self._scheduler = BackgroundScheduler(timezone="UTC", job_defaults=defaults)
 
     def _make_lookers(self, rules: Rules, readers: ReaderDesk | None) -> Iterator[Looker]:
-        def looker(name: str, look: Callable[[IsStopping], object], told: str) -> Looker:
-            every = min(self._period, LOOK_SOON_EVERY)
+        def looker(name: str, look: Callable[[IsStopping], object], told: str, every: timedelta) -> Looker:
             return Looker(name, look, told=told, is_leading=lambda: self._took_over, every=every)
 
+        soon = min(self._period, LOOK_SOON_EVERY)
+        keeper = ReaderKeeper(self._worker.database, self._worker.clock, rules.pending_days)
+        yield looker("readers", keeper.look, "readers were not looked after", LOOK_READERS_EVERY)
         if rules.events:
             events = EventReader(self._worker.database, self._worker.clock, rules.events)
-            yield looker("events", events.look, "events were not looked through")
+            yield looker("events", events.look, "events were not looked through", soon)
         if readers:
-            yield looker("reader-notices", ReaderMailer(readers).look, "readers were not mailed")
+            yield looker("reader-notices", ReaderMailer(readers).look, "readers were not mailed", soon)
 
     def start(self) -> None:
         """Begin: look at the rows now, then at every wake-up and in every period."""

@@ -238,10 +238,10 @@ def resume(session: Session, subscriber: int, *, source: str, actor: Actor, now:
     return True
 
 
-def resume_due(session: Session, *, actor: Actor, now: datetime) -> int:
-    """End every pause whose time has come, some thousands at a time; gives how many."""
+def resume_due(session: Session, *, actor: Actor, now: datetime, most: int = CHUNK) -> int:
+    """End pauses whose time has come, `most` of them; gives how many."""
     over = select(Subscriber.number).where(Subscriber.state == SubscriberState.PAUSED, Subscriber.paused_until <= now)
-    numbers = session.scalars(over.order_by(Subscriber.number).limit(CHUNK)).all()
+    numbers = session.scalars(over.order_by(Subscriber.number).limit(most)).all()
     return sum(resume(session, number, source="end of the pause", actor=actor, now=now) for number in numbers)
 
 

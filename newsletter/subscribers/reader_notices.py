@@ -28,10 +28,11 @@ KEPT_DAYS = 30
 class AnswerLimits:
     """How many mails sign-ups may cause, whatever is typed: in an hour over all, and to one domain.
 
-    To one mailbox goes one in 24 hours.
+    To one mailbox goes one in 24 hours. The link in it holds for `confirm_days`.
     """
 
     an_hour: int = 200
+    confirm_days: int = 7
 
     @property
     def a_domain(self) -> int:

@@ -33,12 +33,6 @@ from newsletter.subscribers.queries import find_subscriber, find_suppression
 from newsletter.subscribers.reader_notices import AnswerLimits, are_too_many, want_reader_notice, was_answered
 from newsletter.subscribers.tables import Consent, ConsentWording, ReaderNotice, SignUp, Subscriber, SubscriberTopic
 
-CONFIRM_WITHIN = timedelta(days=7)
-"""For how long the link of a sign-up holds."""
-
-PENDING_DAYS = 30
-"""Days after which a sign-up that nobody confirmed is deleted, and the address with it."""
-
 CHUNK = 5_000
 """People that one transaction deletes, so that nobody else waits for long."""
 
@@ -91,7 +85,8 @@ def sign_up(
             session, kind, person.number, address, person.language, suppression_key=suppression_key, now=now
         )
     else:
-        _ask(session, person.number, address, choices, evidence, suppression_key, now)
+        expires_at = now + timedelta(days=limits.confirm_days)
+        _ask(session, person.number, address, choices, evidence, expires_at, suppression_key, now)
     return Answer.TAKEN
 
 
@@ -131,17 +126,17 @@ def confirm(session: Session, subscriber: int, number: int, *, trace: Trace | No
     return True
 
 
-def delete_unconfirmed(session: Session, *, now: datetime) -> int:
-    """Delete people whose sign-up nobody confirmed, and their addresses, some thousands at once; gives how many.
+def delete_unconfirmed(session: Session, *, now: datetime, days: int, most: int = CHUNK) -> int:
+    """Delete people whose sign-up nobody confirmed for days, and their addresses, `most` at once; gives how many.
 
     The sign-ups of people who are here for another reason go too.
     """
-    old = now - timedelta(days=PENDING_DAYS)
+    old = now - timedelta(days=days)
     asked_lately = select(SignUp.subscriber).where(SignUp.asked_at > old)
     gone = select(Subscriber.number).where(
         Subscriber.state == SubscriberState.PENDING, Subscriber.added_at <= old, Subscriber.number.not_in(asked_lately)
     )
-    people = session.scalars(gone.limit(CHUNK).with_for_update()).all()
+    people = session.scalars(gone.limit(most).with_for_update()).all()
     # Notices refer to sign-ups, and everything to the person.
     session.execute(delete(ReaderNotice).where(ReaderNotice.subscriber.in_(people)))
     never_confirmed = select(SignUp.number).where(SignUp.asked_at <= old, SignUp.confirmed_at.is_(None))
@@ -183,6 +178,7 @@ def _ask(
     address: str,
     choices: Choices,
     evidence: Evidence,
+    expires_at: datetime,
     suppression_key: str,
     now: datetime,
 ) -> None:
@@ -191,7 +187,7 @@ def _ask(
     row = SignUp(
         subscriber=subscriber,
         asked_at=now,
-        expires_at=now + CONFIRM_WITHIN,
+        expires_at=expires_at,
         language=choices.language,
         topics=sorted(choices.topics),
         text_only=choices.text_only,

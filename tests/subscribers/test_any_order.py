@@ -115,7 +115,7 @@ class Story:
                 self.now += timedelta(days=31)
             case "night":
                 actions.resume_due(session, actor=SCHEDULER, now=now)
-                delete_unconfirmed(session, now=now)
+                delete_unconfirmed(session, now=now, days=30)
             case _:
                 self._mail(session)
 

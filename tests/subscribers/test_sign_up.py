@@ -194,8 +194,8 @@ def test_who_never_confirmed_is_forgotten_and_nobody_else(database: Database) ->
         actions.unsubscribe(session, gone, source="link", actor=SHELL, now=NOON - timedelta(days=39))
         ask(session, "gone@example.org", now=NOON - timedelta(days=35))
     with database.write() as session:
-        assert delete_unconfirmed(session, now=NOON) == 1
-        assert delete_unconfirmed(session, now=NOON) == 0
+        assert delete_unconfirmed(session, now=NOON, days=30) == 1
+        assert delete_unconfirmed(session, now=NOON, days=30) == 0
     with database.read() as session:
         assert find_subscriber(session, ANN) is None
         assert session.get_one(Subscriber, reader).state is SubscriberState.ACTIVE
