@@ -14,6 +14,7 @@ from datetime import datetime, timedelta
 from newsletter.clock import Clock
 from newsletter.database.audit import SCHEDULER
 from newsletter.database.instance import find_lock
+from newsletter.delivery.archive import find_newest_archived
 from newsletter.languages import speak
 from newsletter.log import get_log
 from newsletter.mail import Mailbox, one_click_headers
@@ -183,7 +184,14 @@ def _write(desk: ReaderDesk, notice: WantedReaderNotice, links: dict[str, str]) 
         "links": links,
         "confirm_days": holds.days,
         "pending_days": desk.pending_days,
-        "newest": None,
+        "newest": _newest(desk, notice) if notice.kind is ReaderNoticeKind.WELCOME else None,
     }
     brand = read_brand(desk.desk.workspace)
     return write_reader_letter(notice.kind, values, language=language, workspace=desk.desk.workspace, brand=brand)
+
+
+def _newest(desk: ReaderDesk, notice: WantedReaderNotice) -> dict[str, str] | None:
+    """The newest letter of the archive that the reader can read: what it is called, and where it is."""
+    with desk.desk.database.read() as session:
+        found = find_newest_archived(session, language=notice.language)
+    return {"title": found.subject, "link": desk.base_url + found.path} if found else None

@@ -20,6 +20,7 @@ from newsletter.notices.letters import write_reader_letter
 from newsletter.notices.reader_mailing import AGAIN_AFTER, CHOICES_WITHIN, GIVEN_UP_AFTER, ReaderDesk, ReaderMailer
 from newsletter.providers.contract import Outcome, OutgoingBatch, PersonalReceipt, Receipt, Transport
 from newsletter.rendering.brand import read_brand
+from newsletter.schedule import jobs
 from newsletter.subscribers.actions import erase, suppress, unsubscribe
 from newsletter.subscribers.model import Choices, ReaderNoticeKind, SuppressionReason
 from newsletter.subscribers.queries import get_subscriber
@@ -27,7 +28,17 @@ from newsletter.subscribers.reader_notices import count_waiting, want_reader_not
 from newsletter.subscribers.sign_up import confirm
 from newsletter.subscribers.tables import ReaderNotice, Subscriber
 from newsletter.subscribers.tokens import Bearer, LinkRefused, Purpose, Tokens
-from tests.factories import KEY, NOON, FakeTransport, StillClock, ask, sign_up_and_confirm
+from tests.factories import (
+    KEY,
+    NOON,
+    RULES,
+    FakeTransport,
+    StillClock,
+    ask,
+    edition_for,
+    sign_up_and_confirm,
+    worker,
+)
 
 BASE_URL = "https://news.example.org"
 ANN = "ann@example.org"
@@ -109,6 +120,25 @@ def test_the_welcome_can_be_left_by_one_click_of_a_mail_program(database: Databa
     assert headers["List-Unsubscribe-Post"] == "List-Unsubscribe=One-Click"
     leaves = Tokens([KEY]).read(Purpose.UNSUBSCRIBE, link.rpartition("/")[2], now=clock.now())
     assert leaves == Bearer(number)
+
+
+def test_the_welcome_leads_to_the_newest_letter_that_its_reader_can_read(database: Database, workspace: Path) -> None:
+    clock, post = StillClock(), FakeTransport()
+    edition_for(database, 1)
+    jobs.run_until_idle(worker(database, FakeTransport(), clock), RULES)
+    mailer = ReaderMailer(desk_of(database, workspace, clock, post))
+    texts = []
+    for address, language in ((ANN, "en-GB"), ("bea@example.org", "de")):
+        with database.write() as session:
+            number = ask(session, address, now=clock.now(), choices=Choices(language))
+            assert number
+            confirm(session, get_subscriber(session, address).number, number, trace=None, now=clock.now())
+        want(database, address, ReaderNoticeKind.WELCOME, clock)
+        mailer.look()
+        texts.append(post.batches[-1].text)
+    assert "“Pain that was learned”" in texts[0]
+    assert f"{BASE_URL}/archive/2026-11-opening" in texts[0]
+    assert "/archive/" not in texts[1], "it is in a language that she does not read"
 
 
 def test_a_link_to_choices_counts_its_half_hour_from_when_it_is_mailed(database: Database, workspace: Path) -> None:
