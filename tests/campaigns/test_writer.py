@@ -213,7 +213,7 @@ def test_a_new_month_reads_without_a_fault_and_says_what_to_write(tmp_path: Path
 
     campaign = read(made.folder)
     assert made.folder.name == "2026-12-rest-well-long"
-    assert (campaign.theme, campaign.language) == ("Rest: “well” & long", "fr")
+    assert (campaign.theme, campaign.language, campaign.in_archive) == ("Rest: “well” & long", "fr", True)
     assert [mailing.name for mailing in campaign.mailings] == ["opening"]
     assert PLACEHOLDER in campaign.mailings[0].subject
     (article,) = campaign.mailings[0].items
@@ -225,13 +225,14 @@ def test_a_new_month_takes_over_the_ways_of_the_last_one(folder: Path) -> None:
     (folder / "campaign.yaml").write_text(
         CAMPAIGN.replace("topics: [sleep]", "topics: [sleep], not_mailed_within: 5")
         .replace("2026-11-03 09:00", "third friday 10:00")
-        .replace("theme:", "language: de\ntheme:"),
+        .replace("theme:", "language: de\narchive: false\ntheme:"),
         "utf-8",
     )
 
     campaign = read(new_campaign(folder.parent.parent, "2026-12", "Rest", PLACE, like=folder).folder)
 
     assert (campaign.language, campaign.audience.topics, campaign.audience.not_mailed_within) == ("de", ("sleep",), 5)
+    assert not campaign.in_archive
     assert [(m.name, f"{m.send_at:%m-%d %H}") for m in campaign.mailings] == [
         ("opening", "12-18 10"),
         ("later", "12-01 09"),

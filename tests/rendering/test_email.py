@@ -200,3 +200,19 @@ def test_durations_speak_the_readers_language() -> None:
     assert spell_duration(timedelta(minutes=12, seconds=40), "fr") == "13\xa0min"
     assert spell_duration(timedelta(seconds=20), "de") == "1 Min."
     assert spell_duration(timedelta(hours=1, minutes=2), "fr") == "1\u202fh 2\xa0min"
+
+
+def test_a_letter_that_is_kept_out_of_the_archive_has_no_link_to_it(settings: Settings, campaign: Campaign) -> None:
+    public, kept_out = (
+        render_mailing(settings, replace(campaign, in_archive=in_archive), campaign.mailings[0])
+        for in_archive in (True, False)
+    )
+    assert all("/archive/2026-11-opening" in part for part in (public.html, public.text))
+    assert not any("archive" in part or "View in your browser" in part for part in (kept_out.html, kept_out.text))
+
+
+def test_the_fixed_words_of_a_letter_are_in_its_language(settings: Settings, campaign: Campaign) -> None:
+    mail = render_mailing(settings, replace(campaign, language="de-AT"), campaign.mailings[0])
+    for part in (mail.html, mail.text):
+        assert all(words in part for words in ("Abmelden", "Literatur", "Im Browser ansehen"))
+        assert not any(words in part for words in ("Unsubscribe", "References", "View in your browser"))

@@ -18,6 +18,7 @@ from newsletter.editions.model import EditionState
 from newsletter.editions.tables import Edition
 from newsletter.rendering.model import LinkTag
 from newsletter.site import Site
+from newsletter.subscribers.sign_up_page import SignUpPage
 from newsletter.web import create_app
 from tests.factories import StillClock
 from tests.web.published import publish, sample_letters, send_out
@@ -261,6 +262,19 @@ def test_whatever_a_subject_has_in_it_the_feed_is_one(database: Database, tmp_pa
     odd = replace(opening, content=replace(opening.content, subject=subject))
     feed = _check_feed(browse(publish(database, tmp_path, odd)).get("/archive/feed.xml").content)
     assert feed.findtext(f"{ATOM}entry/{ATOM}title") == subject.replace("\ufffe\uffff", "")
+
+
+@on_sqlite
+def test_what_staff_write_is_text_and_never_markup(database: Database, tmp_path: Path) -> None:
+    opening, odd = sample_letters()[0], "\"'><script>alert(1)</script>{{ 7 * 7 }} %(year)s"
+    letter = replace(opening, theme=odd, content=replace(opening.content, subject=odd, preheader=odd))
+    site = publish(database, tmp_path, letter)
+    site = replace(site, sign_up_page=SignUpPage(title=odd, introduction=odd))
+    for path in ("/", "/archive/", OPENING):
+        page = fromstring(browse(site).get(path).text)
+        assert page.xpath("//script") == [], path
+        assert odd in page.text_content(), path
+    assert meta(page, "og:title") == meta(page, "description") == odd
 
 
 @on_sqlite
