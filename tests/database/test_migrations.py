@@ -97,3 +97,51 @@ def test_nothing_of_the_queue_is_left_when_its_step_is_taken_back(empty_database
             left = connection.execute(text(f"SELECT {name} FROM {catalogue} WHERE {name} LIKE '%procrastinate%'"))
             assert left.all() == []
     database.close()
+
+
+def test_people_from_before_the_whole_of_consent_keep_what_they_said(empty_database_url: str) -> None:
+    database = open_database(empty_database_url)
+    upgrade(database.engine, "0011")
+    people = {1: "unsubscribed", 2: "active", 3: "active"}
+    acts = [(1, "asked"), (1, "confirmed"), (1, "withdrawn"), (2, "confirmed"), (3, "imported")]
+    with database.write() as session:
+        for number, state in people.items():
+            session.execute(
+                text(
+                    "INSERT INTO subscriber (number, state, address, address_key, address_hash, language, text_only, "
+                    "added_at) VALUES (:number, :state, :address, :address, :hash, 'en', FALSE, '2026-10-01 09:00:00')"
+                ),
+                {"number": number, "state": state, "address": f"r{number}@example.org", "hash": f"h{number}"},
+            )
+        for subscriber, act in acts:
+            session.execute(
+                text(
+                    "INSERT INTO consent (subscriber, act, source, at) "
+                    "VALUES (:subscriber, :act, 'form', '2026-10-01 09:00:00')"
+                ),
+                {"subscriber": subscriber, "act": act},
+            )
+
+    upgrade(database.engine)
+
+    with database.read() as session:
+        assert [tuple(row) for row in session.execute(text("SELECT address_hash, reason FROM suppression"))] == [
+            ("h1", "unsubscribed")
+        ]
+        kept = session.execute(text("SELECT subscriber, act, method FROM consent ORDER BY number")).all()
+        assert [tuple(row) for row in kept] == [
+            (1, "asked", ""),
+            (1, "confirmed", ""),
+            (1, "withdrawn", ""),
+            # Nobody had asked them: staff entered it.
+            (2, "given", ""),
+            (3, "imported", ""),
+        ]
+    if database.is_sqlite:
+        with database.read() as session:
+            made = session.scalars(text("SELECT sql FROM sqlite_master WHERE name IN ('subscriber', 'sign_up')")).all()
+        assert len(made) == 2
+        assert all("AUTOINCREMENT" in sql for sql in made), "numbers are in links and never come again"
+    downgrade(database.engine, "0011")
+    assert upgrade(database.engine)
+    database.close()
