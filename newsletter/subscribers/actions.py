@@ -32,6 +32,9 @@ from newsletter.subscribers.tables import Consent, SignUp, Subscriber, Subscribe
 CHUNK = 5_000
 """People that one statement adds; SQLite allows 32,766 values in one."""
 
+UNKNOWN_LANGUAGE = "und"
+"""The code of a language that is not known (BCP 47, RFC 5646, 4.1)."""
+
 _READING = frozenset({SubscriberState.ACTIVE, SubscriberState.PAUSED})
 
 
@@ -389,7 +392,7 @@ def _forget(session: Session, person: Subscriber) -> None:
     delete_traces(session, now=person.added_at, subscribers=[person.number])
     person.state, person.paused_until = SubscriberState.ERASED, None
     person.address = person.address_key = None
-    person.text_only = False
+    person.language, person.text_only = UNKNOWN_LANGUAGE, False
     session.flush()
 
 

@@ -93,7 +93,7 @@ def test_an_erased_person_is_nobody_and_is_never_mailed_again(database: Database
         assert not actions.erase(session, number, source="page", actor=SHELL, now=LATER)
     with database.read() as session:
         row = session.get_one(Subscriber, number)
-        assert (row.state, row.address, row.address_key) == (SubscriberState.ERASED, None, None)
+        assert (row.state, row.address, row.address_key, row.language) == (SubscriberState.ERASED, None, None, "und")
         for table in (SubscriberTopic, SignUp, ConsentTrace, ReaderNotice):
             assert session.scalar(select(func.count()).select_from(table)) == 0, table
         assert find_subscriber(session, ANN) is None
