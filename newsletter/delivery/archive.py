@@ -8,7 +8,7 @@ from datetime import datetime
 from itertools import groupby
 from typing import Any
 
-from sqlalchemy import ColumnElement, Row, exists, or_, select
+from sqlalchemy import Row, exists, or_, select
 from sqlalchemy.orm import Session
 
 from newsletter.delivery.model import BatchState
@@ -51,15 +51,10 @@ class ArchivedEdition:
         return self.corrected_at or self.sent_at
 
 
-def list_archived(session: Session, *which: ColumnElement[bool]) -> list[ArchivedEdition]:
-    """Everything in the archive, newest first; `which` are conditions on Edition."""
-    found = _newest_of_each_mailing(session.execute(_WENT_OUT.where(*which)))
+def list_archived(session: Session) -> list[ArchivedEdition]:
+    """Everything in the archive, newest first."""
+    found = _newest_of_each_mailing(session.execute(_WENT_OUT))
     return sorted(found, key=lambda one: (one.month, one.sent_at), reverse=True)
-
-
-def find_archived(session: Session, *, month: str, mailing: str) -> ArchivedEdition | None:
-    """A mailing of the archive, None when it has not gone out or is not for everybody."""
-    return next(iter(list_archived(session, Edition.month == month, Edition.mailing == mailing)), None)
 
 
 def find_newest_archived(session: Session, *, language: str) -> ArchivedEdition | None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from itertools import groupby
@@ -11,7 +10,7 @@ from urllib.parse import urlsplit
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
-from newsletter.delivery.archive import ArchivedEdition, find_archived, list_archived
+from newsletter.delivery.archive import ArchivedEdition, list_archived
 from newsletter.editions.queries import get_content
 from newsletter.languages import direction_of, spell_date
 from newsletter.public.caching import cached
@@ -31,8 +30,6 @@ POLICY = (
 )
 """The policy of a letter's page: its inline styles and its pictures, and nothing that runs."""
 
-_SLUG = re.compile(r"(20[0-9]{2}-[0-9]{2})-([a-z0-9]+(?:-[a-z0-9]+)*)")
-
 
 def enter(request: Request) -> Response:
     """The archive has a slash at its end."""
@@ -49,7 +46,7 @@ def show_year(request: Request) -> Response:
     """All letters of one year."""
     letters = _read(request)
     year = f"{request.path_params['year']:04}"
-    of_year = [one for one in letters if one.month.startswith(f"{year}-")]
+    of_year = [one for one in letters if _year(one) == year]
     if not of_year:
         return show_page(request, "not_found.html", status=404)
     return _list(request, letters, of_year, year=year)
@@ -58,15 +55,14 @@ def show_year(request: Request) -> Response:
 def show(request: Request) -> Response:
     """A letter that went out, by its month and mailing: `2026-11-opening`."""
     site = site_of(request)
-    named = _SLUG.fullmatch(request.path_params["slug"])
     with site.database.read() as session:
-        edition = find_archived(session, month=named[1], mailing=named[2]) if named else None
-        if edition is None:
-            return show_page(request, "not_found.html", status=404)
-        content = get_content(session, edition.serial)
         letters = list_archived(session)
+        at = next((at for at, one in enumerate(letters) if one.slug == request.path_params["slug"]), None)
+        if at is None:
+            return show_page(request, "not_found.html", status=404)
+        edition = letters[at]
+        content = get_content(session, edition.serial)
     letter = put_on_the_web(content.html, base_url=content.base_url, path=edition.path)
-    at = [one.slug for one in letters].index(edition.slug)
     base_url = site.settings.machine.base_url
     values = {
         "edition": edition,
