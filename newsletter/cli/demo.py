@@ -120,7 +120,8 @@ def _set_up(shell: _Shell) -> None:
     if not readers:
         file = shell.workspace / "var" / "readers.csv"
         file.write_text(READERS)
-        shell.run("subscribers", "import", str(FOLDER / "var" / file.name), "--consent-source", "made up for the demo")
+        name = str(FOLDER / "var" / file.name)
+        shell.run("subscribers", "import", name, "--consent-source", "made up for the demo", "--yes")
     if PENDING not in readers:
         shell.run("subscribers", "add", PENDING, "--pending", "--consent-source", "sign-up page")
     if readers.get(LEFT, "active") == "active":

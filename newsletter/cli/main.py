@@ -21,6 +21,7 @@ from newsletter.cli import (
     sends,
     serve,
     staff,
+    subscriber_import,
     subscribers,
     workspace,
 )
@@ -45,6 +46,7 @@ sends.register(app)
 events.register(app)
 scheduler.register(app)
 subscribers.register(app)
+subscriber_import.register(subscribers.app)
 staff.register(app)
 database.register(app)
 doctor.register(app)

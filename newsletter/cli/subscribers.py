@@ -1,10 +1,8 @@
-"""Commands for readers: subscribers add, import, list, show, proof, unsubscribe, suppress, sync."""
+"""Commands for readers: subscribers add, list, show, proof, unsubscribe, suppress, sync."""
 
 from __future__ import annotations
 
 import os
-import sys
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -16,7 +14,7 @@ from newsletter.cli.shown import consent_as_json, say_consent
 
 if TYPE_CHECKING:
     from newsletter.settings import Settings
-    from newsletter.subscribers.model import NewSubscriber
+    from newsletter.subscribers.model import NewSubscriber, SubscriberState
     from newsletter.subscribers.tables import Subscriber
 
 app = typer.Typer(no_args_is_help=True, help="Readers: who asked for the newsletter, and who left.")
@@ -24,12 +22,6 @@ app = typer.Typer(no_args_is_help=True, help="Readers: who asked for the newslet
 ConsentSource = Annotated[
     str, typer.Option("--consent-source", help="Where they agreed, such as 'paper form, front desk, 2026'.")
 ]
-
-PART = 5_000
-"""People that one transaction of an import adds; it holds the database for a fraction of a second."""
-
-SIZE_LIMIT = 50_000_000
-"""Bytes a file of people may have; half a million of them have 30 MB."""
 
 
 def register(parent: typer.Typer) -> None:
@@ -119,64 +111,15 @@ def _ask_to_confirm(settings: Settings, person: NewSubscriber, source: str, *, j
         say(f"{address} is asked by mail to confirm it, unless that was done today or the address is a reader's.")
 
 
-@app.command("import")
-def import_(
-    file: Annotated[Path, typer.Argument(help="A CSV file with a column `address`.")],
-    consent_source: ConsentSource,
-    json: Json = False,
-) -> None:
-    """Add many readers from a CSV file: all of it, or nothing when a line is wrong. Nobody who is here is changed."""
-    from newsletter.clock import SystemClock
-    from newsletter.database.audit import SHELL
-    from newsletter.errors import ImportRefused
-    from newsletter.subscribers.actions import import_subscribers, require_consent_source
-    from newsletter.subscribers.spreadsheet import read_sheet
-    from newsletter.subscribers.topics import read_topics
-    from newsletter.wiring import suppression_key
+def read_state(text: str) -> SubscriberState | None:
+    """A state that somebody typed, None for nothing; raises Refused with the states there are."""
+    from newsletter.errors import Refused
+    from newsletter.subscribers.model import SubscriberState
 
-    require_consent_source(consent_source)
-    settings = load_settings()
     try:
-        with file.open("rb") as opened_file:
-            # Bounded by what is read, not by the size that it tells: a device tells none.
-            content = opened_file.read(SIZE_LIMIT + 1)
-    except OSError as error:
-        raise ImportRefused(f"{file} cannot be read ({error.strerror}). Check its name.") from None
-    if len(content) > SIZE_LIMIT:
-        raise ImportRefused(f"{file} is larger than 50 MB. Is it the right file? Divide a longer list into several.")
-    topics = read_topics(settings.workspace)
-    sheet = read_sheet(content, file.name, language=settings.clinic.language, topics=topics.keys())
-    if sheet.faults:
-        shown = "\n".join(map(str, sheet.faults[:20]))
-        more = f"\n… and {len(sheet.faults) - 20} more." if len(sheet.faults) > 20 else ""
-        raise ImportRefused(f"Nothing was imported.\n{shown}{more}")
-    added = already_here = 0
-    with opened(settings) as database:
-        # Each part in a transaction of its own, so that whoever leaves meanwhile need not wait for all of it.
-        for start in range(0, len(sheet.people), PART):
-            if start:
-                # Who waits for SQLite looks ten times a second whether it is free.
-                time.sleep(0.12)
-            with database.write() as session:
-                done = import_subscribers(
-                    session,
-                    sheet.people[start : start + PART],
-                    consent_source=consent_source,
-                    suppression_key=suppression_key(settings),
-                    actor=SHELL,
-                    now=SystemClock().now(),
-                )
-            added, already_here = added + done.added, already_here + done.already_here
-            if len(sheet.people) > PART and sys.stderr.isatty():
-                sys.stderr.write(f"\r{added + already_here} of {len(sheet.people)} people")
-    if len(sheet.people) > PART and sys.stderr.isatty():
-        sys.stderr.write("\n")
-    if json:
-        say_json({"added": added, "already_here": already_here, "columns_not_read": sheet.dropped})
-    else:
-        if sheet.dropped:
-            say(f"Columns that were not read: {', '.join(sheet.dropped)}.")
-        say(f"Added {added}. Already here, and not changed: {already_here}.")
+        return SubscriberState(text) if text else None
+    except ValueError:
+        raise Refused(f"`{text}` is not a state. States: {', '.join(SubscriberState)}.") from None
 
 
 @app.command("list")
@@ -185,14 +128,9 @@ def list_(
     json: Json = False,
 ) -> None:
     """Show all readers, or those in one state."""
-    from newsletter.errors import Refused
-    from newsletter.subscribers.model import SubscriberState
     from newsletter.subscribers.queries import list_subscribers
 
-    try:
-        wanted = SubscriberState(state) if state else None
-    except ValueError:
-        raise Refused(f"`{state}` is not a state. States: {', '.join(SubscriberState)}.") from None
+    wanted = read_state(state)
     with opened(load_settings()) as database, database.read() as session:
         found = list_subscribers(session, wanted)
     if json:

@@ -8,10 +8,22 @@ from newsletter.delivery import tables as delivery
 from newsletter.editions import tables as editions
 from newsletter.provider_events import tables as provider_events
 from newsletter.staff import tables as staff
+from newsletter.subscriber_import import tables as subscriber_import
 from newsletter.subscribers import tables as subscribers
 from newsletter.suppression_lists import tables as suppression_lists
 
-MODULES = (audit, heartbeat, instance, delivery, editions, provider_events, staff, subscribers, suppression_lists)
+MODULES = (
+    audit,
+    heartbeat,
+    instance,
+    delivery,
+    editions,
+    provider_events,
+    staff,
+    subscriber_import,
+    subscribers,
+    suppression_lists,
+)
 """The modules that declare tables."""
 
 METADATA = Base.metadata

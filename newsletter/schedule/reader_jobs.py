@@ -15,6 +15,7 @@ from newsletter.database.audit import SCHEDULER
 from newsletter.database.instance import find_lock
 from newsletter.database.session import Database
 from newsletter.schedule.looking import IsStopping
+from newsletter.subscriber_import.runner import delete_old_rows
 from newsletter.subscribers.actions import resume_due
 from newsletter.subscribers.consent_ledger import delete_traces
 from newsletter.subscribers.reader_notices import delete_old_reader_notices
@@ -55,6 +56,7 @@ class ReaderKeeper:
         for delete_old in (delete_old_reader_notices, delete_traces):
             with self._database.write() as session:
                 delete_old(session, now=now)
+        delete_old_rows(self._database, self._clock, is_stopping)
 
     def _repeat(self, act: Callable[[Session], int], is_stopping: IsStopping) -> None:
         more = True

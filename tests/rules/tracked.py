@@ -22,5 +22,6 @@ def tracked_texts(*patterns: str) -> dict[str, str]:
     for path in tracked_files(*patterns):
         content = path.read_bytes()
         if b"\0" not in content:
-            texts[path.relative_to(ROOT).as_posix()] = content.decode("utf-8")
+            # Some exports of other services are in another encoding, on purpose.
+            texts[path.relative_to(ROOT).as_posix()] = content.decode("utf-8", errors="replace")
     return texts

@@ -1,0 +1,95 @@
+"""Readers and refused rows as files that staff open in a spreadsheet and can import again."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import datetime
+from pathlib import Path
+
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session
+
+from newsletter.clock import Clock
+from newsletter.database.audit import Actor, record
+from newsletter.database.session import Database
+from newsletter.subscriber_import.columns import Column
+from newsletter.subscriber_import.model import EXPLANATIONS, Verdict
+from newsletter.subscriber_import.queries import get_import, list_rows
+from newsletter.subscriber_import.spreadsheets import write_csv
+from newsletter.subscribers.model import SubscriberState
+from newsletter.subscribers.tables import Subscriber, SubscriberTopic, Suppression
+
+READERS_HEADER = ("address", "state", "suppressed because", "language", "topics", "text only", "joined at")
+REFUSED_HEADER = ("file", "row", "reason", "detail", *(column.value for column in Column))
+
+
+def export_readers(
+    database: Database, target: Path, *, state: SubscriberState | None, actor: Actor, clock: Clock
+) -> int:
+    """Write everybody who has an address, or those in one state, into a new CSV file; gives how many.
+
+    It is on record before the file is there. Raises Refused when the file is there already.
+    """
+
+    def on_record(people: int) -> None:
+        with database.write() as session:
+            told = {"state": state.value if state else "all"}
+            record(session, actor, clock.now(), "subscribers exported", "subscribers", people=people, **told)
+
+    with database.snapshot() as session:
+        return write_csv(target, READERS_HEADER, _readers(session, state), before=on_record)
+
+
+def _readers(session: Session, state: SubscriberState | None) -> Iterator[tuple[str, ...]]:
+    sqlite = session.get_bind().dialect.name == "sqlite"
+    gather = func.group_concat(SubscriberTopic.topic, " ") if sqlite else func.string_agg(SubscriberTopic.topic, " ")
+    topics = select(gather).where(SubscriberTopic.subscriber == Subscriber.number).scalar_subquery()
+    statement = (
+        select(
+            Subscriber.address,
+            Subscriber.state,
+            Suppression.reason,
+            Subscriber.language,
+            topics,
+            Subscriber.text_only,
+            Subscriber.joined_at,
+        )
+        .outerjoin(Suppression, Suppression.address_hash == Subscriber.address_hash)
+        .where(Subscriber.address.is_not(None))
+        .order_by(Subscriber.number)
+    )
+    if state:
+        statement = statement.where(Subscriber.state == state)
+    for address, there, reason, language, chosen, text_only, joined_at in session.execute(
+        statement.execution_options(yield_per=2_000)
+    ):
+        yield (
+            address or "",
+            there.value,
+            reason.value if reason else "",
+            language,
+            " ".join(sorted((chosen or "").split())),
+            "yes" if text_only else "no",
+            _time(joined_at),
+        )
+
+
+def _time(instant: datetime | None) -> str:
+    return instant.isoformat(" ", "seconds") if instant else ""
+
+
+def write_refused(database: Database, number: int, target: Path) -> int:
+    """Write the rows that an import refused into a new CSV file, each with its reason; gives how many.
+
+    Mended, the file can be imported as it is. Of each row it has only what is read of any. Raises Refused as above.
+    """
+    with database.snapshot() as session:
+        names = [table["name"] for table in get_import(session, number).tables]
+        return write_csv(target, REFUSED_HEADER, _refused(session, number, names), before=lambda count: None)
+
+
+def _refused(session: Session, number: int, names: list[str]) -> Iterator[tuple[str, ...]]:
+    for row in list_rows(session, number, verdict=Verdict.REFUSED):
+        cells = row.cells or ({Column.ADDRESS.value: row.address} if row.address else {})
+        why = EXPLANATIONS[row.reason] if row.reason else ""
+        yield names[row.table], str(row.line), why, row.note, *(cells.get(column.value, "") for column in Column)
