@@ -13,6 +13,7 @@ from email.message import EmailMessage
 from email.policy import EmailPolicy
 from email.utils import format_datetime
 from typing import NamedTuple
+from urllib.parse import quote
 
 
 class WirePolicy(EmailPolicy):
@@ -70,9 +71,18 @@ class OutgoingEmail:
     headers: Mapping[str, str] = field(default_factory=dict)
 
 
-def one_click_headers(unsubscribe_url: str) -> dict[str, str]:
-    """The two headers that let a mailbox provider unsubscribe by one POST (RFC 2369, RFC 8058)."""
-    return {"List-Unsubscribe": f"<{unsubscribe_url}>", "List-Unsubscribe-Post": "List-Unsubscribe=One-Click"}
+def one_click_headers(unsubscribe_url: str, by_mail: str = "") -> dict[str, str]:
+    """The two headers that let a mailbox provider unsubscribe by one POST (RFC 2369, RFC 8058).
+
+    `by_mail` is a mailto address for programs that leave by mail; the web address stands first, as the preferred one.
+    """
+    ways = f"<{unsubscribe_url}>, <{by_mail}>" if by_mail else f"<{unsubscribe_url}>"
+    return {"List-Unsubscribe": ways, "List-Unsubscribe-Post": "List-Unsubscribe=One-Click"}
+
+
+def leaving_by_mail(address: str) -> str:
+    """How the mailto address begins by which somebody leaves (RFC 6068, 2); their token follows, as it is."""
+    return f"mailto:{quote(address, safe='@')}?subject=unsubscribe%20"
 
 
 def list_id(sender: Mailbox) -> str:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from newsletter.campaigns.model import Campaign, Mailing
 from newsletter.errors import Refused
-from newsletter.mail import Mailbox, OutgoingEmail, list_id, one_click_headers, to_wire
+from newsletter.mail import Mailbox, OutgoingEmail, leaving_by_mail, list_id, one_click_headers, to_wire
 from newsletter.rendering.email import archive_slug
 from newsletter.rendering.model import LinkTag, RenderedEmail
 from newsletter.settings import Settings
@@ -73,7 +73,10 @@ def _as_eml(settings: Settings, mailing: Mailing, slug: str, mail: RenderedEmail
         text=mail.text,
         html=mail.html,
         headers={
-            **one_click_headers(f"{settings.machine.base_url}/unsubscribe/{SAMPLE_TOKEN}"),
+            **one_click_headers(
+                f"{settings.machine.base_url}/unsubscribe/{SAMPLE_TOKEN}",
+                leaving_by_mail(inbound) + SAMPLE_TOKEN if (inbound := settings.machine.inbound_address) else "",
+            ),
             "List-Id": list_id(Mailbox(sender.address)),
         },
     )

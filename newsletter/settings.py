@@ -78,6 +78,10 @@ def _webhook_key(text: str) -> str:
     return plain
 
 
+def _email_or_none(text: str) -> str:
+    return read_email(text) if text.strip() else ""
+
+
 def _header_line(text: str) -> str:
     if not text.strip() or re.search(r"[\x00-\x1f\x7f\x85\u2028\u2029]", text):
         raise ValueError("is empty or has a line break. | Write it on one line.")
@@ -188,6 +192,14 @@ class Machine(_Part):
     )
     sendgrid_webhook_public_key: Annotated[str, AfterValidator(_webhook_key)] = Field(
         "", description="Verifies what SendGrid tells about deliveries: the verification key of its Event Webhook."
+    )
+    inbound_address: Annotated[str, AfterValidator(_email_or_none)] = Field(
+        "",
+        description="An address at which SendGrid's Inbound Parse takes mail, such as leave@inbound.example.org. When "
+        "it is set, mail programs that leave a newsletter by mail can do so.",
+    )
+    sendgrid_inbound_public_key: Annotated[str, AfterValidator(_webhook_key)] = Field(
+        "", description="Verifies the mails that SendGrid posts: the key of the security policy of its Inbound Parse."
     )
     smtp_url: Annotated[SecretStr, AfterValidator(_smtp_url)] = Field(
         SecretStr(""),

@@ -52,6 +52,8 @@ class Site:
     mailbox providers wait 30 s."""
     webhook_key: PublicKey | None = None
     """Verifies what SendGrid posts; without it nothing is taken."""
+    inbound_key: PublicKey | None = None
+    """Verifies the mails that SendGrid posts; without it only a signed token in a mail counts."""
     sign_up_page: SignUpPage = PLAIN_PAGE
     """The words with which readers are welcomed."""
 
@@ -63,6 +65,7 @@ def make_site(settings: Settings, database: Database) -> Site:
     sign-up page cannot be read.
     """
     public_key = settings.machine.sendgrid_webhook_public_key
+    inbound_key = settings.machine.sendgrid_inbound_public_key
     return Site(
         settings,
         database,
@@ -70,6 +73,7 @@ def make_site(settings: Settings, database: Database) -> Site:
         SystemClock(),
         read_brand(settings.workspace),
         webhook_key=read_public_key(public_key) if public_key else None,
+        inbound_key=read_public_key(inbound_key, "SENDGRID_INBOUND_PUBLIC_KEY") if inbound_key else None,
         sign_up_page=read_sign_up_page(settings.workspace),
     )
 

@@ -160,7 +160,15 @@ def make_worker(settings: Settings, database: Database, clock: Clock) -> Worker:
     # In a container every process has the same number, life after life.
     name = f"{platform.node()}:{os.getpid()}:{secrets.token_hex(3)}"
     transport, tokens = make_transport(settings, clock), make_tokens(settings)
-    return Worker(name, database, transport, tokens, clock, limits=make_limits(settings))
+    return Worker(
+        name,
+        database,
+        transport,
+        tokens,
+        clock,
+        limits=make_limits(settings),
+        inbound_address=settings.machine.inbound_address,
+    )
 
 
 def make_desk(settings: Settings, database: Database, clock: Clock) -> Desk:
@@ -179,6 +187,7 @@ def make_reader_desk(settings: Settings, database: Database, clock: Clock) -> Re
         settings.machine.base_url,
         settings.clinic.postal_address,
         settings.sending.pending_days,
+        settings.machine.inbound_address,
     )
 
 

@@ -27,7 +27,7 @@ from newsletter.editions.queries import get_content
 from newsletter.editions.tables import Edition
 from newsletter.errors import Refused
 from newsletter.log import get_log
-from newsletter.mail import Mailbox, one_click_headers
+from newsletter.mail import Mailbox, leaving_by_mail, one_click_headers
 from newsletter.providers.contract import Outcome, OutgoingBatch, PersonalMail, Receipt, Transport
 from newsletter.rendering.model import LinkTag
 from newsletter.subscribers.tokens import Purpose, Tokens
@@ -58,6 +58,8 @@ class Worker:
     clock: Clock
     lease: timedelta = plan.LEASE
     limits: Limits = field(default_factory=Limits)
+    inbound_address: str = ""
+    """Where mails to leave are taken, if anywhere."""
     stopping: threading.Event = field(default_factory=threading.Event)
     """Set when the process is about to end: nobody waits for a slot any more."""
 
@@ -144,17 +146,18 @@ def build_batch(worker: Worker, claim: Claim) -> OutgoingBatch:
         html=None if claim.variant is Variant.TEXT else content.html,
         text=content.text,
         date=claim.opened_at,
-        people=tuple(_personal(worker.tokens, content.base_url, claim, recipients)),
+        people=tuple(_personal(worker, content.base_url, claim, recipients)),
     )
 
 
-def _personal(tokens: Tokens, base_url: str, claim: Claim, recipients: Mapping[int, str]) -> Iterator[PersonalMail]:
+def _personal(worker: Worker, base_url: str, claim: Claim, recipients: Mapping[int, str]) -> Iterator[PersonalMail]:
     # What is the same for everybody is made once: this is where most of the time of a send goes.
     to_leave, to_choose = f"{base_url}/unsubscribe/", f"{base_url}/preferences/"
     to_leave_html, to_choose_html = html.escape(to_leave), html.escape(to_choose)
     leave_html, leave_text = LinkTag.UNSUBSCRIBE_HTML.value, LinkTag.UNSUBSCRIBE_TEXT.value
     choose_html, choose_text = LinkTag.PREFERENCES_HTML.value, LinkTag.PREFERENCES_TEXT.value
-    signed = tokens.sign_each(Purpose.UNSUBSCRIBE, Purpose.PREFERENCES, recipients, claim.edition)
+    by_mail = leaving_by_mail(worker.inbound_address) if worker.inbound_address else ""
+    signed = worker.tokens.sign_each(Purpose.UNSUBSCRIBE, Purpose.PREFERENCES, recipients, claim.edition)
     # A token is letters, digits and `.-_`: in HTML it stands as it is.
     for (number, address), (leave, choose) in zip(recipients.items(), signed, strict=True):
         name = delivery_id(claim.edition, number)
@@ -168,7 +171,7 @@ def _personal(tokens: Tokens, base_url: str, claim: Claim, recipients: Mapping[i
                 choose_html: to_choose_html + choose,
                 choose_text: to_choose + choose,
             },
-            headers=one_click_headers(link_to_leave),
+            headers=one_click_headers(link_to_leave, by_mail and by_mail + leave),
             custom_args={"newsletter_delivery": name, "newsletter_attempt": claim.attempt},
         )
 

@@ -17,7 +17,7 @@ from newsletter.database.instance import find_lock
 from newsletter.delivery.archive import find_newest_archived
 from newsletter.languages import speak
 from newsletter.log import get_log
-from newsletter.mail import Mailbox, one_click_headers
+from newsletter.mail import Mailbox, leaving_by_mail, one_click_headers
 from newsletter.notices.desk import Desk, hand_over, make_batch
 from newsletter.notices.letters import Letter, write_reader_letter
 from newsletter.providers.contract import Outcome, Receipt
@@ -59,6 +59,7 @@ class ReaderDesk:
     base_url: str
     postal_address: str
     pending_days: int = 30
+    inbound_address: str = ""
 
     @property
     def clock(self) -> Clock:
@@ -133,7 +134,7 @@ def _send(desk: ReaderDesk, notice: WantedReaderNotice) -> Receipt:
         # A template that staff have changed can fail in any way.
         return Receipt(Outcome.TRY_AGAIN, f"it could not be written: {type(error).__name__}: {error}")
     # Whoever reads from now on can leave by the button of their mail program; the others get answers, not a newsletter.
-    one_click = one_click_headers(links["unsubscribe"]) if notice.kind is ReaderNoticeKind.WELCOME else None
+    one_click = _one_click(desk, links["unsubscribe"]) if notice.kind is ReaderNoticeKind.WELCOME else None
     name = name_of(notice)
     batch = make_batch(
         desk.desk,
@@ -145,6 +146,11 @@ def _send(desk: ReaderDesk, notice: WantedReaderNotice) -> Receipt:
         to_who_left=notice.kind in _ASKED_BY_WHO_LEFT,
     )
     return hand_over(desk.desk, batch)
+
+
+def _one_click(desk: ReaderDesk, link: str) -> dict[str, str]:
+    token = link.rpartition("/")[2]
+    return one_click_headers(link, leaving_by_mail(desk.inbound_address) + token if desk.inbound_address else "")
 
 
 def _is_on_its_way(receipt: Receipt, notice: WantedReaderNotice) -> bool:

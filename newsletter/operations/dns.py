@@ -13,6 +13,9 @@ PATIENCE = 4.0
 SELECTORS = ("s1", "s2")
 """The names under which SendGrid publishes a customer's keys, each an alias of its own."""
 
+INBOUND_HOST = "mx.sendgrid.net"
+"""Where SendGrid takes mails for its Inbound Parse."""
+
 
 class NotAsked(Exception):
     """No name server answered: nothing is known."""
@@ -42,6 +45,20 @@ def check_replies(domain: str, resolver: Resolver) -> Check:
             "replies", State.WARN, f"{domain} takes no mail (no MX)", "Set reply_to to an address that exists."
         )
     return Check("replies", State.OK, f"{domain} takes mail")
+
+
+def check_inbound(domain: str, resolver: Resolver) -> Check:
+    """Whether mails to leave reach SendGrid's Inbound Parse; those that do not are lost, or read by nobody."""
+    name = "leaving by mail"
+    try:
+        hosts = sorted(record.split()[-1].rstrip(".").lower() for record in ask(resolver, domain, "MX"))
+    except NotAsked:
+        return Check(name, State.WARN, f"could not ask about {domain}", "Try again later.")
+    if hosts == [INBOUND_HOST]:
+        return Check(name, State.OK, f"mails to {domain} go to SendGrid")
+    remedy = f"Enter one MX record for {domain}: 10 {INBOUND_HOST}. Or remove INBOUND_ADDRESS."
+    told = f"mails to {domain} go to {', '.join(hosts)}" if hosts else f"{domain} takes no mail (no MX)"
+    return Check(name, State.STOP, told, remedy)
 
 
 def ask(resolver: Resolver, name: str, kind: str) -> list[str]:

@@ -16,7 +16,7 @@ from newsletter.campaigns.catalogue import list_campaigns
 from newsletter.clock import SystemClock, in_clinic_time
 from newsletter.database.session import Database
 from newsletter.errors import NewsletterError
-from newsletter.operations.dns import check_replies, check_sender_domain
+from newsletter.operations.dns import check_inbound, check_replies, check_sender_domain
 from newsletter.operations.health import check_backup, check_readiness
 from newsletter.operations.model import Check, State
 from newsletter.providers.connections import http_connection
@@ -52,6 +52,8 @@ def examine(settings: Settings, database: Database, resolver: Resolver, now: dat
     if settings.machine.transport != "mailbox":
         checks += check_sender_domain(_domain(settings.sender.address), resolver, by_sendgrid=by_sendgrid)
         checks.append(check_replies(_domain(settings.sender.reply_to), resolver))
+    if settings.machine.inbound_address:
+        checks.append(check_inbound(_domain(settings.machine.inbound_address), resolver))
     return checks
 
 

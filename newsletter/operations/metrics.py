@@ -47,6 +47,17 @@ class Measurements:
             registry=self.registry,
         )
 
+        self._inbound = Counter(
+            "newsletter_inbound_mails",
+            "Mails that came in to this process, by what became of them.",
+            ("outcome",),
+            registry=self.registry,
+        )
+
+    def count_inbound(self, outcome: str) -> None:
+        """Count one mail that came in; `outcome` names nobody."""
+        self._inbound.labels(outcome).inc()
+
     def count_answer(self, method: str, route: str, status: int) -> None:
         """Count one answer; `route` is a template such as `/unsubscribe/{token}`, never what was asked for."""
         self._answers.labels(method, route, str(status)).inc()

@@ -7,7 +7,7 @@ from pathlib import Path
 from starlette.routing import BaseRoute, Mount, Route
 from starlette.staticfiles import StaticFiles
 
-from newsletter.public import archive, brand, crawlers, home, media, preferences, unsubscribe, webhook
+from newsletter.public import archive, brand, crawlers, home, inbound, media, preferences, unsubscribe, webhook
 
 ROUTES: tuple[BaseRoute, ...] = (
     Route("/", home.show, methods=["GET"]),
@@ -15,6 +15,7 @@ ROUTES: tuple[BaseRoute, ...] = (
     Route("/unsubscribe/{token}", unsubscribe.leave, methods=["POST"]),
     Route("/preferences/{token}", preferences.show, methods=["GET"]),
     Route("/webhooks/sendgrid/events", webhook.receive, methods=["POST"]),
+    Route("/webhooks/sendgrid/inbound", inbound.receive, methods=["POST"]),
     Route("/archive", archive.enter, methods=["GET"]),
     Route("/archive/", archive.show_newest, methods=["GET"]),
     Route("/archive/feed.xml", archive.show_feed, methods=["GET"]),

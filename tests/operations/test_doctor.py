@@ -17,6 +17,7 @@ from newsletter.cli.serve import free_port
 from newsletter.clock import SystemClock
 from newsletter.database.heartbeat import BACKUP_PART, SCHEDULER_PART, record_heartbeat
 from newsletter.database.session import Database
+from newsletter.operations.dns import check_inbound
 from newsletter.operations.doctor import check_base_url, check_keys, check_sendgrid, check_smtp, examine
 from newsletter.operations.model import Check, State
 from newsletter.settings import Settings, read_settings
@@ -157,3 +158,21 @@ def test_the_command_tells_a_line_for_each_and_exits_1_when_sending_cannot_work(
     with pytest.raises(SystemExit):
         main(["doctor", "--json"])
     assert json.loads(capsys.readouterr().out.partition("\n}\n")[0] + "}")["may_send"] is False
+
+
+@pytest.mark.parametrize(
+    ("records", "state", "told"),
+    [
+        (["10 mx.sendgrid.net."], State.OK, "mails to inbound.example.org go to SendGrid"),
+        (["10 mx.sendgrid.net.", "20 mail.example.org."], State.STOP, "go to mail.example.org, mx.sendgrid.net"),
+        ([], State.STOP, "takes no mail"),
+    ],
+)
+def test_the_address_for_leaving_by_mail_is_one_that_sendgrid_takes(
+    records: list[str], state: State, told: str
+) -> None:
+    with answering({("inbound.example.org", "MX"): records}) as resolver:
+        check = check_inbound("inbound.example.org", resolver)
+    assert check.state is state
+    assert told in check.told
+    assert bool(check.remedy) is (state is State.STOP)
