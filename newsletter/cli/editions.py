@@ -228,6 +228,8 @@ def show(edition: EditionId, json: Json = False) -> None:
     say(edition_line(row, zone))
     say(f"  Subject: {row.subject}")
     say(f"  Content: {row.content_hash}")
+    if not row.in_archive:
+        say("  Not in the public archive.")
     say(f"  Submitted by {names[row.submitted_by]}, {in_clinic_time(row.submitted_at, zone)}")
     for approval in approvals:
         say(f"  Approved by {names[approval.person]}, {in_clinic_time(approval.at, zone)}")
@@ -250,6 +252,36 @@ def verify(edition: EditionId, json: Json = False) -> None:
         say_json({"id": row.id, "content_hash": row.content_hash, "intact": True})
     else:
         say(f"{edition} is exactly what was submitted: {row.content_hash}")
+
+
+@app.command()
+def hide(
+    edition: EditionId,
+    by: As = "",
+    reason: Annotated[str, typer.Option("--reason", help="Why, for the audit.")] = "",
+    json: Json = False,
+) -> None:
+    """Take the page of an edition out of the public archive, or keep it out before it goes."""
+    from newsletter.editions import actions
+    from newsletter.errors import Refused
+
+    if not reason.strip():
+        raise Refused("Say why, for whoever asks later: --reason TEXT")
+    settings = load_settings()
+    with acting(settings, by, Act.SCHEDULE) as (session, actor, now):
+        row = actions.set_in_archive(session, edition, False, actor=actor, now=now, reason=reason.strip())
+    _tell(row, json, f"{row.id} has no page in the archive. Whoever was mailed it still has the mail.")
+
+
+@app.command()
+def publish(edition: EditionId, by: As = "", json: Json = False) -> None:
+    """Give an edition its page in the public archive, as soon as it has gone out."""
+    from newsletter.editions import actions
+
+    settings = load_settings()
+    with acting(settings, by, Act.SCHEDULE) as (session, actor, now):
+        row = actions.set_in_archive(session, edition, True, actor=actor, now=now)
+    _tell(row, json, f"{row.id} is for the archive: everybody can read it once it has gone out.")
 
 
 def _tell(row: Edition, json: bool, text: str) -> None:

@@ -39,6 +39,7 @@ def edition_as_json(row: Edition) -> dict[str, Any]:
         "content_hash": row.content_hash,
         "send_at": row.send_at.isoformat() if row.send_at else None,
         "approved_until": row.approved_until.isoformat() if row.approved_until else None,
+        "in_archive": row.in_archive,
     }
 
 

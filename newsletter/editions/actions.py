@@ -203,6 +203,22 @@ def cancel(session: Session, edition: str, *, actor: StaffActor, now: datetime) 
     return row
 
 
+def set_in_archive(
+    session: Session, edition: str, in_archive: bool, *, actor: StaffActor, now: datetime, reason: str = ""
+) -> Edition:
+    """Put an edition's page into the public archive, or keep it out; raises Refused when it is so already.
+
+    What readers have in their inboxes stays as it is, with its link to the page.
+    """
+    require(actor.person, Act.SCHEDULE)
+    row = _locked(session, edition)
+    if row.in_archive is in_archive:
+        raise Refused(f"Nothing has changed: {row.id} is {'' if in_archive else 'not '}for the archive already.")
+    row.in_archive = in_archive
+    _audit(session, actor, now, f"edition {'published' if in_archive else 'hidden'}", row, reason=reason)
+    return row
+
+
 def undo_start(session: Session, serial: int, *, actor: Actor, now: datetime) -> None:
     """End an edition for good whose send was stopped before anything of it went; its mailing may be submitted again."""
     row = session.get_one(Edition, serial, with_for_update={"key_share": True}, populate_existing=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from starlette.requests import Request
 from starlette.responses import Response
 
-from newsletter.delivery.archive import list_archived
+from newsletter.delivery.archive import find_newest_archived, list_archived
 from newsletter.public.caching import cached
 from newsletter.public.pages import language_of, show_page
 from newsletter.site import site_of
@@ -17,7 +17,7 @@ def show(request: Request) -> Response:
     language = language_of(request).code
     page = site.sign_up_page
     with site.database.read() as session:
-        newest = next(iter(list_archived(session)), None)
+        newest = find_newest_archived(session, language=language) or next(iter(list_archived(session)), None)
     values = {
         "words": page.words(language),
         "words_language": language if language in page.translations else site.settings.clinic.language,

@@ -78,6 +78,19 @@ def test_a_month_travels_from_draft_to_inbox(shell: Shell, workspace: Path) -> N
     assert "its send is finished" in shell.refused("stop", EDITION, "--as", "max@example.org")
 
 
+def test_a_page_is_taken_out_of_the_archive_and_put_back(shell: Shell) -> None:
+    shell("submit", "2026-11", "--mailing", "opening", "--as", "ada@example.org")
+    assert "Say why" in shell.refused("editions", "hide", EDITION, "--as", "max@example.org")
+    why = ("--reason", "a reader was named")
+    assert "may not" in shell.refused("editions", "hide", EDITION, "--as", "ada@example.org", *why)
+    assert "no page in the archive" in shell("editions", "hide", EDITION, "--as", "max@example.org", *why)
+    assert "Not in the public archive" in shell("editions", "show", EDITION)
+    assert "already" in shell.refused("editions", "hide", EDITION, "--as", "max@example.org", *why)
+    assert "for the archive" in shell("editions", "publish", EDITION, "--as", "max@example.org")
+    assert json.loads(shell("editions", "show", EDITION, "--json"))["in_archive"] is True
+    assert "exactly what was submitted" in shell("editions", "verify", EDITION)
+
+
 def test_an_edition_sent_by_hand_is_undone_and_another_one_goes(shell: Shell, workspace: Path) -> None:
     shell("submit", "2026-11", "--mailing", "opening", "--as", "ada@example.org")
     assert "only an approved edition" in shell.refused("send-now", EDITION, "--as", "max@example.org")

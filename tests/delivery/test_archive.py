@@ -6,11 +6,14 @@ from dataclasses import replace
 from datetime import timedelta
 
 import pytest
+from sqlalchemy import select
 
+from newsletter.database.audit import AuditLine
 from newsletter.database.session import Database
 from newsletter.delivery.archive import find_newest_archived, list_archived
 from newsletter.delivery.model import BatchState
 from newsletter.delivery.tables import Batch
+from newsletter.editions.actions import set_in_archive
 from newsletter.editions.model import EditionState, Snapshot
 from newsletter.editions.tables import Edition
 from newsletter.providers.contract import Outcome, Receipt
@@ -82,6 +85,21 @@ def test_a_campaign_that_is_kept_out_is_in_no_list(database: Database, cast: Cas
     assert archived(database) == []
     with database.read() as session:
         assert find_newest_archived(session, language="en") is None
+
+
+def test_a_page_can_be_taken_out_and_put_back_and_the_audit_says_why(database: Database, cast: Cast) -> None:
+    send(database, cast, snapshot(), StillClock())
+    with database.write() as session:
+        set_in_archive(
+            session, "2026-11-opening-1", False, actor=cast.max, now=StillClock().now(), reason="a reader was named"
+        )
+    assert archived(database) == []
+    with database.write() as session:
+        set_in_archive(session, "2026-11-opening-1", True, actor=cast.max, now=StillClock().now())
+        told = session.scalars(select(AuditLine).order_by(AuditLine.number.desc()).limit(2)).all()
+    assert archived(database) == ["2026-11-opening"]
+    assert [line.action for line in told] == ["edition published", "edition hidden"]
+    assert "a reader was named" in str(told[1].details)
 
 
 def test_of_a_corrected_mailing_the_newest_edition_is_shown(database: Database, cast: Cast) -> None:
