@@ -201,6 +201,7 @@ def _desk(settings: Settings, database: Database, clock: Clock, transport: Trans
         settings.clinic.name,
         Mailbox(sender.address, sender.name),
         Mailbox(sender.reply_to),
+        settings.machine.suppression_key.get_secret_value(),
     )
 
 

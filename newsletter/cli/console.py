@@ -38,6 +38,11 @@ def people(count: int) -> str:
     return f"{count} {'person' if count == 1 else 'people'}"
 
 
+def agrees(question: str) -> bool:
+    """What a person at a terminal answers; where nobody can be asked, the command itself is the answer."""
+    return not sys.stdin.isatty() or typer.confirm(question, err=True)
+
+
 def say_json(value: Any) -> None:
     """Print a result for a program."""
     say(json.dumps(value, ensure_ascii=False, indent=2, default=str))

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from newsletter.cli.campaigns import CampaignName, MailingName
-from newsletter.cli.console import Json, load_settings, say, say_json
+from newsletter.cli.console import Json, agrees, load_settings, say, say_json
 from newsletter.cli.rows import As, acting, opened
 from newsletter.cli.shown import edition_as_json, edition_line, progress_as_json, say_progress
 from newsletter.staff.roles import Act
@@ -131,7 +130,7 @@ def send_now(
         worker = make_worker(settings, database, clock)
         with database.read() as session:
             subject = get_edition(session, edition).subject
-        if not (yes or _agrees(f"Send {edition}, “{subject}”, to its readers now?")):
+        if not (yes or agrees(f"Send {edition}, “{subject}”, to its readers now?")):
             raise Refused(f"{edition} was not sent.")
         with database.write() as session:
             send = send_now(
@@ -153,11 +152,6 @@ def send_now(
         return
     say(f"{edition} begins to go out on {in_clinic_time(send.wait_until, settings.clinic.zone)}.")
     say(f"  Until then nobody has it. Undo it with: newsletter cancel {edition} --as EMAIL")
-
-
-def _agrees(question: str) -> bool:
-    """What a person at a terminal answers; where nobody can be asked, the command itself is the answer."""
-    return not sys.stdin.isatty() or typer.confirm(question, err=True)
 
 
 def take_back(edition: EditionId, by: As = "", json: Json = False) -> None:

@@ -23,6 +23,7 @@ from newsletter.cli import (
     staff,
     subscriber_import,
     subscribers,
+    suppressions,
     workspace,
 )
 from newsletter.cli.console import fail
@@ -47,6 +48,7 @@ events.register(app)
 scheduler.register(app)
 subscribers.register(app)
 subscriber_import.register(subscribers.app)
+suppressions.register(subscribers.app)
 staff.register(app)
 database.register(app)
 doctor.register(app)

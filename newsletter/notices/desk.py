@@ -19,7 +19,10 @@ _log = get_log(__name__)
 
 @dataclass(frozen=True)
 class Desk:
-    """What notices are written and sent with; `workspace` has their templates and the brand."""
+    """What notices are written and sent with; `workspace` has their templates and the brand.
+
+    `suppression_key` finds who must not be mailed; without one nobody was ever suppressed.
+    """
 
     database: Database
     transport: Transport
@@ -28,9 +31,10 @@ class Desk:
     clinic: str
     sender: Mailbox
     reply_to: Mailbox
+    suppression_key: str = ""
 
 
-def hand_over(desk: Desk, batch: OutgoingBatch) -> Receipt:
+def send_notice(desk: Desk, batch: OutgoingBatch) -> Receipt:
     """Hand over a notice, once; a transport that fails may have got it through, so that counts as uncertain."""
     try:
         return desk.transport.send(batch)

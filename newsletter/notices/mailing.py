@@ -14,7 +14,7 @@ from newsletter.delivery.tables import Attempt, Batch, Delivery
 from newsletter.editions.tables import Edition
 from newsletter.log import get_log
 from newsletter.mail import Mailbox
-from newsletter.notices.desk import Desk, hand_over, make_batch
+from newsletter.notices.desk import Desk, make_batch, send_notice
 from newsletter.notices.letters import write_letter
 from newsletter.providers.contract import Outcome
 from newsletter.rendering.brand import read_brand
@@ -22,6 +22,7 @@ from newsletter.staff.model import NoticeKind, Person, WantedNotice
 from newsletter.staff.notices import list_told_attempts, put_back, take_notice, want_notice
 from newsletter.staff.queries import list_who_may
 from newsletter.staff.roles import Act
+from newsletter.subscribers.queries import refuses_every_mail
 
 _log = get_log(__name__)
 
@@ -90,13 +91,19 @@ def _take(desk: Desk) -> tuple[WantedNotice, list[Person]] | None:
         if find_lock(session):
             return None
         notice = take_notice(session, actor=SCHEDULER, now=now, wanted_after=now - GIVEN_UP_AFTER)
-        return (notice, list_who_may(session, Act.STEER)) if notice else None
+        if notice is None:
+            return None
+        people = list_who_may(session, Act.STEER)
+        return notice, [one for one in people if not refuses_every_mail(session, one.email, desk.suppression_key)]
 
 
 def _send(desk: Desk, notice: WantedNotice, people: list[Person]) -> str:
     """Hand a notice over; gives why it was certainly not sent, or nothing."""
     if not people:
-        return "nobody may pause, resume or stop a send; give somebody that role: newsletter staff add"
+        return (
+            "nobody who may pause, resume or stop a send can be mailed: give somebody that role with newsletter staff "
+            "add, or see whether their address bounced with newsletter subscribers show"
+        )
     try:
         letter = write_letter(notice, workspace=desk.workspace, brand=read_brand(desk.workspace), clinic=desk.clinic)
     except Exception as error:
@@ -104,5 +111,5 @@ def _send(desk: Desk, notice: WantedNotice, people: list[Person]) -> str:
         return f"it could not be written: {type(error).__name__}: {error}"
     name = f"notice{notice.number}"
     mailboxes = [(f"{name}x{person.number}", Mailbox(person.email)) for person in people]
-    receipt = hand_over(desk, make_batch(desk, name, letter, mailboxes, date=notice.wanted_at))
+    receipt = send_notice(desk, make_batch(desk, name, letter, mailboxes, date=notice.wanted_at))
     return "" if receipt.outcome in _PERHAPS_SENT else receipt.reason or receipt.outcome.value

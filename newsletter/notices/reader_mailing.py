@@ -18,7 +18,7 @@ from newsletter.delivery.archive import find_newest_archived
 from newsletter.languages import speak
 from newsletter.log import get_log
 from newsletter.mail import Mailbox, leaving_by_mail, one_click_headers
-from newsletter.notices.desk import Desk, hand_over, make_batch
+from newsletter.notices.desk import Desk, make_batch, send_notice
 from newsletter.notices.letters import Letter, write_reader_letter
 from newsletter.providers.contract import Outcome, Receipt
 from newsletter.rendering.brand import read_brand
@@ -145,7 +145,7 @@ def _send(desk: ReaderDesk, notice: WantedReaderNotice) -> Receipt:
         headers=one_click,
         to_who_left=notice.kind in _ASKED_BY_WHO_LEFT,
     )
-    return hand_over(desk.desk, batch)
+    return send_notice(desk.desk, batch)
 
 
 def _one_click(desk: ReaderDesk, link: str) -> dict[str, str]:

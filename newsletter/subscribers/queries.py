@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
@@ -38,6 +40,35 @@ def find_suppression(session: Session, address: str, suppression_key: str) -> Su
     """Why an address must not be mailed, whether or not anybody with it is here; None when it may be."""
     hashed = address_hash(check_address(address), suppression_key)
     return session.scalar(select(Suppression.reason).where(Suppression.address_hash == hashed))
+
+
+@dataclass(frozen=True)
+class SuppressionCount:
+    """How many addresses must not be mailed for a reason that came by one way."""
+
+    reason: SuppressionReason
+    source: str
+    addresses: int
+
+
+def count_suppressions(session: Session) -> list[SuppressionCount]:
+    """How many addresses must not be mailed, by reason and source, the most frequent first.
+
+    What staff have written about one person is left out of the source.
+    """
+    rows = session.execute(
+        select(Suppression.reason, Suppression.source, func.count()).group_by(Suppression.reason, Suppression.source)
+    )
+    counts: Counter[tuple[SuppressionReason, str]] = Counter()
+    for reason, source, addresses in rows:
+        way = "staff" if reason is SuppressionReason.STAFF else source.partition(":")[0]
+        counts[reason, way] += addresses
+    return [SuppressionCount(reason, way, addresses) for (reason, way), addresses in counts.most_common()]
+
+
+def refuses_every_mail(session: Session, address: str, suppression_key: str) -> bool:
+    """Whether nothing at all may go to an address; whoever has only left the newsletter may get mail that is none."""
+    return find_suppression(session, address, suppression_key) not in (None, SuppressionReason.UNSUBSCRIBED)
 
 
 def list_subscribers(session: Session, state: SubscriberState | None = None) -> Sequence[Subscriber]:

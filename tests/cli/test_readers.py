@@ -68,3 +68,32 @@ def test_a_campaign_that_is_not_there_has_no_audience(shell: Shell, capsys: pyte
         main(["audience", "2031-01"])
     assert ended.value.code == 1
     assert "2031-01" in capsys.readouterr().err
+
+
+def test_a_suppression_is_counted_without_addresses_and_lifted_with_a_reason(shell: Shell) -> None:
+    shell("subscribers", "suppress", "ann@example.org", "--reason", "her lawyer, on the phone")
+    counted = shell("subscribers", "suppressions")
+    assert "1  staff, by staff" in counted
+    assert "lawyer" not in counted
+    assert "@" not in counted
+    assert json.loads(shell("subscribers", "suppressions", "--json")) == [
+        {"reason": "staff", "source": "staff", "addresses": 1}
+    ]
+    assert "for the record" in shell.refused("subscribers", "lift", "ann@example.org", "--reason", " ")
+    said = shell("subscribers", "lift", "ann@example.org", "--reason", "she asked us to")
+    assert "signing up and confirming" in said
+    assert "is unsubscribed" in shell("subscribers", "show", "ann@example.org")
+    assert "nothing to lift" in shell.refused("subscribers", "lift", "ann@example.org", "--reason", "again")
+    assert "unsubscribed, by lifted" in shell("subscribers", "suppressions")
+
+
+def test_whoever_is_erased_is_gone_and_is_never_added_again(shell: Shell) -> None:
+    assert "for the record" in shell.refused("subscribers", "erase", "ann@example.org", "--reason", "")
+    said = shell("subscribers", "erase", "ann@example.org", "--reason", "a letter of ann@example.org", "--yes")
+    assert "1 person erased" in said
+    assert "ann@example.org" not in shell("subscribers", "list")
+    assert "Nobody with the address" in shell.refused(
+        "subscribers", "erase", "ann@example.org", "--reason", "again", "--yes"
+    )
+    assert "must not be mailed (erased)" in shell.refused("subscribers", "add", "ann@example.org", *SOURCE)
+    assert "1  erased, by staff, at the shell" in shell("subscribers", "suppressions")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -25,8 +26,11 @@ from newsletter.schedule import jobs
 from newsletter.settings import read_settings
 from newsletter.staff.model import NoticeKind, WantedNotice
 from newsletter.staff.tables import Notice
+from newsletter.subscribers.actions import suppress
+from newsletter.subscribers.model import SuppressionReason
 from newsletter.wiring import make_desk
 from tests.factories import (
+    KEY,
     NOON,
     RULES,
     FakeTransport,
@@ -237,3 +241,30 @@ def test_notices_go_by_the_mail_server_when_there_is_one_beside_sendgrid(
     given = {"TRANSPORT": "sendgrid", "SENDGRID_API_KEY": "SG.x", "BASE_URL": "https://news.example.org"}
     environ = {f"NEWSLETTER_{key}": value for key, value in {**given, "SMTP_URL": smtp_url}.items() if value}
     assert make_desk(read_settings(workspace, environ), database, StillClock()).transport.name == name
+
+
+def test_staff_whose_address_must_not_be_mailed_are_not_told_by_mail_and_who_only_left_are(
+    database: Database, workspace: Path
+) -> None:
+    clock, post = StillClock(), FakeTransport()
+    send_with(database, FakeTransport(answers=[Receipt(Outcome.ACCOUNT_TROUBLE, "x")]), clock)
+    desk = replace(desk_of(database, workspace, clock, post), suppression_key=KEY)
+    reasons = {"max@example.org": SuppressionReason.BOUNCED, "root@example.org": SuppressionReason.UNSUBSCRIBED}
+    with database.write() as session:
+        for address, reason in reasons.items():
+            suppress(session, address, reason=reason, source="t", suppression_key=KEY, actor=SHELL, now=clock.now())
+    assert tell_staff(desk) == 1
+    assert [person.recipient.address for person in post.batches[0].people] == ["root@example.org"]
+
+
+def test_when_none_of_them_can_be_mailed_the_notice_waits_and_says_so(database: Database, workspace: Path) -> None:
+    clock, post = StillClock(), FakeTransport()
+    send_with(database, FakeTransport(answers=[Receipt(Outcome.ACCOUNT_TROUBLE, "x")]), clock)
+    desk = replace(desk_of(database, workspace, clock, post), suppression_key=KEY)
+    reason = SuppressionReason.COMPLAINED
+    with database.write() as session:
+        for address in MAY_STEER:
+            suppress(session, address, reason=reason, source="t", suppression_key=KEY, actor=SHELL, now=clock.now())
+    assert (tell_staff(desk), post.batches) == (0, [])
+    with database.read() as session:
+        assert "nobody who may pause" in session.scalars(select(Notice.trouble)).one()
