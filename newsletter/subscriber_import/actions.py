@@ -56,14 +56,9 @@ def keep_rows(session: Session, number: int, rows: list[StagedRow]) -> None:
     _change(session, number, {ImportState.READING}, rows=rows[-1].row)
 
 
-def judge(session: Session, number: int, after: int) -> int:
-    """Compare the next rows with each other and with who is here; gives the last of them, 0 when there are none."""
-    row = get_import(session, number)
-    if after >= row.rows:
-        return 0
-    stretch = Stretch(number, after, after + PART)
-    statements.judge(session, stretch)
-    return stretch.last
+def judge(session: Session, number: int, after: int) -> None:
+    """Compare the rows behind one with each other and with who is here."""
+    statements.judge(session, Stretch(number, after, after + PART))
 
 
 def show(session: Session, number: int, tables: Sequence[TableUse], *, actor: Actor, now: datetime) -> Import:

@@ -76,25 +76,24 @@ class Importer:
                 actor=self.actor,
                 now=self.clock.now(),
             )
+        rows_kept = 0
         try:
             while part:
                 with self.database.write() as session:
                     actions.keep_rows(session, number, part)
-                self.progress(part[-1].row, 0)
+                rows_kept = part[-1].row
+                self.progress(rows_kept, 0)
                 part = list(islice(rows, PART))
         except ImportRefused:
             with self.database.write() as session:
                 actions.lapse(session, number, actor=self.actor, now=self.clock.now())
             _delete_rows(self.database, number)
             raise
-        judged = 0
-        while True:
+        for after in range(0, rows_kept, PART):
+            if after:
+                self._let_others_in()
             with self.database.write() as session:
-                up_to = actions.judge(session, number, judged)
-            if not up_to:
-                break
-            judged = up_to
-            self._let_others_in()
+                actions.judge(session, number, after)
         with self.database.write() as session:
             return actions.show(session, number, reading.tables, actor=self.actor, now=self.clock.now())
 

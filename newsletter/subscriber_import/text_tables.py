@@ -101,7 +101,7 @@ class _Lines:
         if len(line) == MAX_CELL:
             raise refuse(
                 self._name,
-                f"has a line of more than {MAX_CELL:,} letters, the {self.number}th.",
+                f"has a line of more than {MAX_CELL:,} letters: line {self.number}.",
                 "Is it the right file? Export the list as CSV again.",
             )
         self.taken.append(line)

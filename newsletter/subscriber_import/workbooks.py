@@ -126,9 +126,12 @@ def _explained(name: str) -> Iterator[None]:
     """Turn whatever openpyxl stumbles over in a damaged file into one sentence."""
     try:
         yield
-    except (ImportRefused, OSError):
+    except ImportRefused:
         raise
     except Exception as error:
+        # Of the disk, and not of openpyxl, which raises OSError without a number for a workbook without its parts.
+        if isinstance(error, OSError) and error.errno:
+            raise
         raise refuse(
             name, "cannot be read as an Excel workbook.", "Open it in Excel, and save it again or as CSV."
         ) from error

@@ -1,9 +1,9 @@
-"""The only writers of people, consent and suppressions."""
+"""The only writers of people, consent and suppressions, but for lists of them, which `subscriber_import` brings in."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Collection
+from dataclasses import replace
 from datetime import datetime
 
 from sqlalchemy import delete, exists, insert, select, update
@@ -27,7 +27,7 @@ from newsletter.subscribers.model import (
 )
 from newsletter.subscribers.queries import find_subscriber, find_suppression
 from newsletter.subscribers.reader_notices import forget_reader_notices
-from newsletter.subscribers.tables import Consent, SignUp, Subscriber, SubscriberTopic, Suppression
+from newsletter.subscribers.tables import SignUp, Subscriber, SubscriberTopic, Suppression
 
 CHUNK = 5_000
 """People that one statement adds; SQLite allows 32,766 values in one."""
@@ -36,14 +36,6 @@ UNKNOWN_LANGUAGE = "und"
 """The code of a language that is not known (BCP 47, RFC 5646, 4.1)."""
 
 _READING = frozenset({SubscriberState.ACTIVE, SubscriberState.PAUSED})
-
-
-@dataclass(frozen=True)
-class Imported:
-    """What an import did: people added, and people who were there already and were not touched."""
-
-    added: int
-    already_here: int
 
 
 def add_subscriber(
@@ -90,78 +82,6 @@ def add_subscriber(
     write_consent(session, row.number, ConsentAct.GIVEN, evidence, by=actor, now=now, choices=choices)
     record(session, actor, now, "subscriber added", f"subscriber:{row.number}", state=row.state.value)
     return row
-
-
-def import_subscribers(
-    session: Session,
-    people: Sequence[NewSubscriber],
-    *,
-    consent_source: str,
-    suppression_key: str,
-    actor: Actor,
-    now: datetime,
-) -> Imported:
-    """Add many people as active; whoever is here already, in whatever state, is not touched.
-
-    `consent_source` says where their consent was given, and is kept with each of them. Raises Refused without it.
-    """
-    require_consent_source(consent_source)
-    by_key = {address_key(person.address): person for person in reversed(people)}
-    added = 0
-    keys = list(by_key)[::-1]
-    for start in range(0, len(keys), CHUNK):
-        chunk = keys[start : start + CHUNK]
-        there = set(session.scalars(select(Subscriber.address_key).where(Subscriber.address_key.in_(chunk))))
-        rows = [
-            {
-                "state": SubscriberState.ACTIVE,
-                "address": by_key[key].address,
-                "address_key": key,
-                "address_hash": address_hash(by_key[key].address, suppression_key),
-                "language": by_key[key].language,
-                "text_only": by_key[key].text_only,
-                "added_at": now,
-                "joined_at": now,
-            }
-            for key in chunk
-            if key not in there
-        ]
-        if not rows:
-            continue
-        session.execute(insert(Subscriber), rows)
-        new = session.execute(
-            select(Subscriber.address_key, Subscriber.number).where(
-                Subscriber.address_key.in_([row["address_key"] for row in rows])
-            )
-        ).all()
-        session.execute(
-            insert(Consent),
-            [
-                {
-                    "subscriber": number,
-                    "act": ConsentAct.IMPORTED,
-                    "at": now,
-                    "by": actor.who,
-                    "source": consent_source,
-                    "method": "",
-                    "controller": "",
-                    "privacy_notice": "",
-                    "age_statement": "",
-                    "tracking": False,
-                }
-                for _, number in new
-            ],
-        )
-        topics = [
-            {"subscriber": number, "topic": topic}
-            for key, number in new
-            for topic in sorted(set(by_key[str(key)].topics))
-        ]
-        if topics:
-            session.execute(insert(SubscriberTopic), topics)
-        added += len(rows)
-    record(session, actor, now, "subscribers imported", "subscribers", added=added, already_here=len(by_key) - added)
-    return Imported(added, len(by_key) - added)
 
 
 def become_active(session: Session, subscriber: int, choices: Choices, *, by: Actor, now: datetime) -> bool:

@@ -27,7 +27,7 @@ from newsletter.editions.tables import Edition
 from newsletter.provider_events.queries import reconcile
 from newsletter.sendgrid_double.events import open_key
 from newsletter.sendgrid_double.record import read_posts, read_record
-from newsletter.subscribers.actions import import_subscribers, unsubscribe
+from newsletter.subscribers.actions import unsubscribe
 from newsletter.subscribers.model import NewSubscriber, SubscriberState
 from newsletter.subscribers.tables import Subscriber
 from tests.chaos.judge import Evidence, broken_promises, lost, read_accepted, read_told_of, twice
@@ -48,7 +48,7 @@ from tests.chaos.lives import (
     is_under_way,
     watch,
 )
-from tests.factories import KEY, RULES, Cast, add_cast, scheduled_edition, snapshot
+from tests.factories import RULES, Cast, add_cast, add_readers, scheduled_edition, snapshot
 
 FAULTS = {
     **{"429-retry-after:0": 0.03, "400:1": 0.04, "413": 0.04, "slow-after:0.05": 0.1},
@@ -306,7 +306,7 @@ class Story:
         ]
         with self.database.write() as session:
             now = SystemClock().now()
-            import_subscribers(session, people, consent_source="paper form", suppression_key=KEY, actor=SHELL, now=now)
+            add_readers(session, people, now=now)
 
     def leave(self, month: Month, how_many: int) -> None:
         """Some people leave, now."""

@@ -10,7 +10,6 @@ import pytest
 import uvicorn
 
 from newsletter.clock import SystemClock
-from newsletter.database.audit import SHELL
 from newsletter.database.session import Database
 from newsletter.delivery.worker import Worker
 from newsletter.provider_events.queries import count_posts, reconcile
@@ -20,12 +19,11 @@ from newsletter.schedule.event_jobs import apply_waiting
 from newsletter.schedule.jobs import run_until_idle
 from newsletter.settings import read_settings
 from newsletter.site import Site
-from newsletter.subscribers.actions import import_subscribers
 from newsletter.subscribers.model import NewSubscriber, SubscriberState
 from newsletter.subscribers.queries import count_by_state
 from newsletter.subscribers.tokens import Tokens
 from newsletter.web import create_app
-from tests.factories import EVENT_RULES, KEY, LONG_AGO, RULES, add_cast, scheduled_edition
+from tests.factories import EVENT_RULES, KEY, LONG_AGO, RULES, add_cast, add_readers, scheduled_edition
 from tests.node import ROOT
 from tests.provider_events.signing import PRIVATE, as_pem
 from tests.sendgrid_double.running import running_double
@@ -51,7 +49,7 @@ def test_what_the_double_tells_arrives_and_adds_up(database: Database, tmp_path:
     with database.write() as session:
         cast = add_cast(session, clock.now())
         people = [NewSubscriber(f"{name}@example.org", "en", (), False) for name in NAMES]
-        import_subscribers(session, people, consent_source="paper", suppression_key=KEY, actor=SHELL, now=LONG_AGO)
+        add_readers(session, people, now=LONG_AGO)
     edition = scheduled_edition(database, cast, clock.now())
     options = ("--events", f"http://127.0.0.1:{port}/webhooks/sendgrid/events", "--events-key", str(key))
     faults = ("--events-fail", "repeated@0.5", "--events-fail", "without-id@0.5", "--events-fail", "shuffled")

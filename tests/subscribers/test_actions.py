@@ -16,7 +16,7 @@ from newsletter.subscribers import actions, sign_up
 from newsletter.subscribers.audience import resolve_audience
 from newsletter.subscribers.consent import may_receive
 from newsletter.subscribers.model import WEAKEST_FIRST, NewSubscriber, SubscriberState, SuppressionReason
-from newsletter.subscribers.queries import count_by_state, find_subscriber, get_subscriber, list_consents_of
+from newsletter.subscribers.queries import find_subscriber, get_subscriber, list_consents_of
 from newsletter.subscribers.tables import Subscriber, Suppression
 from tests.factories import KEY, NOON, ask
 
@@ -85,32 +85,6 @@ def test_signing_up_and_leaving_happen_once_and_are_kept_as_consent(database: Da
         ("subscriber confirmed", subject),
         ("subscriber left", subject),
     ]
-
-
-def test_an_import_never_changes_a_person_who_is_there(database: Database) -> None:
-    gone = _add(database, "gone@example.org")
-    with database.write() as session:
-        ask(session, "waits@example.org", now=NOON)
-        actions.unsubscribe(session, gone, source="link", actor=SHELL, now=NOON)
-    people = [NewSubscriber(f"{name}@example.org", "en") for name in ("gone", "WAITS", "new", "New", "newer")]
-    for expected in (actions.Imported(2, 2), actions.Imported(0, 4)):
-        with database.write() as session:
-            done = actions.import_subscribers(
-                session, people, consent_source="old list", suppression_key=KEY, actor=SHELL, now=LATER
-            )
-        assert done == expected
-    with database.read() as session:
-        assert count_by_state(session) == {
-            SubscriberState.ACTIVE: 2,
-            SubscriberState.PENDING: 1,
-            SubscriberState.UNSUBSCRIBED: 1,
-        }
-    assert _audit(database)[-1] == ("subscribers imported", "subscribers")
-
-
-def test_an_import_needs_a_source_of_consent(database: Database) -> None:
-    with database.write() as session, pytest.raises(Refused, match="--consent-source"):
-        actions.import_subscribers(session, [], consent_source=" ", suppression_key=KEY, actor=SHELL, now=NOON)
 
 
 def test_a_suppressed_address_is_kept_as_a_hash_alone_and_once(database: Database) -> None:

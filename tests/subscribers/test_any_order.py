@@ -5,6 +5,7 @@ Only what a person has confirmed themselves, or gave to the clinic before they w
 
 from __future__ import annotations
 
+from contextlib import suppress
 from datetime import datetime, timedelta
 from pathlib import Path
 from shutil import copy
@@ -20,6 +21,10 @@ from newsletter.campaigns.model import AudienceRule
 from newsletter.database.audit import SCHEDULER, SHELL
 from newsletter.database.session import Database, open_database
 from newsletter.errors import Refused
+from newsletter.subscriber_import.model import ImportState
+from newsletter.subscriber_import.queries import list_imports
+from newsletter.subscriber_import.rows import Terms
+from newsletter.subscriber_import.runner import Importer
 from newsletter.subscribers import actions
 from newsletter.subscribers.audience import resolve_audience
 from newsletter.subscribers.model import (
@@ -34,7 +39,7 @@ from newsletter.subscribers.queries import find_subscriber, find_suppression, li
 from newsletter.subscribers.reader_notices import take_reader_notice
 from newsletter.subscribers.sign_up import confirm, delete_unconfirmed
 from newsletter.subscribers.tables import SignUp, Subscriber
-from tests.factories import KEY, LONG_AGO, NOON, ask
+from tests.factories import KEY, LONG_AGO, NOON, StillClock, ask
 
 PEOPLE = ("ann@example.org", "Ben@example.org", "a.b@gmail.com")
 ONCE_REFUSED = (ConsentAct.WITHDRAWN, ConsentAct.LIFTED, ConsentAct.ERASED)
@@ -42,7 +47,8 @@ ACTS = st.tuples(
     st.sampled_from(
         [
             *("ask", "confirm", "confirm an old one", "leave", "pause", "resume", "change", "erase"),
-            *("add", "import", "bounce", "complain", "suppress", "lift"),
+            *("add", "import", "import who left", "import bounces", "import complaints", "import unasked", "undo"),
+            *("bounce", "complain", "suppress", "lift"),
             *("an hour goes", "a day goes", "a month goes", "night", "mail"),
         ]
     ),
@@ -50,21 +56,33 @@ ACTS = st.tuples(
 )
 
 
+_LISTS = {
+    "import": "active",
+    "import who left": "unsubscribed",
+    "import bounces": "bounced",
+    "import complaints": "spam",
+    "import unasked": "pending",
+    "undo": "",
+}
+
+
 class Story:
     """Some addresses, and what happens to them."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, folder: Path) -> None:
         self.database = database
+        self.folder = folder
         self.now = NOON
         self.confirmed: dict[int, datetime] = {}
 
     def act(self, kind: str, address: str) -> None:
         """One thing happens; what is refused changes nothing."""
-        try:
-            with self.database.write() as session:
-                self._act(session, kind, address)
-        except Refused:
-            pass
+        with suppress(Refused):
+            if kind in _LISTS:
+                self._import(kind, address)
+            else:
+                with self.database.write() as session:
+                    self._act(session, kind, address)
         # Nothing happens in the same second as what was before it.
         self.now += timedelta(seconds=1)
 
@@ -93,11 +111,6 @@ class Story:
             case "add":
                 given = NewSubscriber(address, "en")
                 actions.add_subscriber(session, given, consent_source="paper", suppression_key=KEY, actor=by, now=now)
-            case "import":
-                people = [NewSubscriber(address, "en")]
-                actions.import_subscribers(
-                    session, people, consent_source="old list", suppression_key=KEY, actor=by, now=now
-                )
             case "bounce" | "complain" | "suppress":
                 reason = {
                     "bounce": SuppressionReason.BOUNCED,
@@ -118,6 +131,22 @@ class Story:
                 delete_unconfirmed(session, now=now, days=30)
             case _:
                 self._mail(session)
+
+    def _import(self, kind: str, address: str) -> None:
+        """A list with the address and another spelling of it comes in, or the first that can be undone is undone."""
+        importer = Importer(self.database, StillClock(self.now), SHELL)
+        if kind == "undo":
+            with self.database.read() as session:
+                applied = [row.number for row in list_imports(session) if row.state is ImportState.APPLIED]
+            if applied:
+                importer.undo(applied[-1])
+            return
+        file = self.folder / "people.csv"
+        file.write_text(f"email,status\n{address.upper()},active\n{address},{_LISTS[kind]}\n")
+        terms = Terms("en", frozenset(), KEY)
+        row = importer.stage([file], terms, consent_source="old list", controller="A Clinic")
+        assert sum(row.counts["verdicts"].values()) == row.counts["rows"] == 2, "no row is lost between the counts"
+        importer.apply(row.number)
 
     def _mail(self, session: Session) -> None:
         while notice := take_reader_notice(session, actor=SCHEDULER, now=self.now, wanted_after=LONG_AGO):
@@ -177,7 +206,7 @@ def test_no_order_of_acts_reaches_a_forbidden_state_or_raises_anybodys_consent(
         file = Path(folder) / "newsletter.sqlite3"
         copy(sqlite_template, file)
         database = open_database(f"sqlite:///{file}")
-        story = Story(database)
+        story = Story(database, Path(folder))
         for kind, address in acts:
             before = story.states()
             story.act(kind, address)

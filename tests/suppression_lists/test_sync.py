@@ -11,13 +11,12 @@ from newsletter.database.audit import SHELL, AuditLine
 from newsletter.database.instance import lock
 from newsletter.database.session import Database
 from newsletter.providers.sendgrid.lists import ListName
-from newsletter.subscribers.actions import import_subscribers
 from newsletter.subscribers.model import NewSubscriber, SubscriberState, SuppressionReason
 from newsletter.subscribers.tables import Subscriber, Suppression
 from newsletter.suppression_lists.model import Pulled, Pushed
 from newsletter.suppression_lists.queries import get_standing, list_pulled
 from newsletter.suppression_lists.rules import FIRST_WAIT
-from tests.factories import KEY
+from tests.factories import add_readers
 from tests.sendgrid_double.running import RunningDouble
 from tests.suppression_lists.readers import Readers, addresses, make_readers
 
@@ -148,9 +147,7 @@ def test_an_address_that_sendgrid_does_not_take_keeps_no_other_back(database: Da
     with database.write() as session:
         # Such a domain is right by the standard, and more than the double knows of.
         people = [NewSubscriber("odd@xn--example.org", "en")]
-        import_subscribers(
-            session, people, consent_source="form", suppression_key=KEY, actor=SHELL, now=readers.clock.now()
-        )
+        add_readers(session, people, now=readers.clock.now())
     for address in ("odd@xn--example.org", *addresses(range(1, 9))):
         with database.write() as session:
             row = session.scalars(select(Subscriber).where(Subscriber.address == address)).one()
