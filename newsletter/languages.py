@@ -113,6 +113,12 @@ def spell_month(year: int, month: int, code: str) -> str:
     return words[:1].upper() + words[1:]
 
 
+def name_of(code: str) -> str:
+    """The name of a language in itself: `Deutsch`; raises ValueError for what is no language."""
+    name = Locale.parse(code, sep="-").get_display_name() or code
+    return name[:1].upper() + name[1:]
+
+
 def _nearest(codes: list[str]) -> SpokenLanguage | None:
     languages = spoken_languages()
     found = negotiate_locale(codes, languages, sep="-")
@@ -120,8 +126,7 @@ def _nearest(codes: list[str]) -> SpokenLanguage | None:
 
 
 def _spoken_language(code: str, translations: NullTranslations) -> SpokenLanguage:
-    name = Locale.parse(code, sep="-").get_display_name() or code
-    return SpokenLanguage(code, name[:1].upper() + name[1:], direction_of(code), translations)
+    return SpokenLanguage(code, name_of(code), direction_of(code), translations)
 
 
 def _compile(catalogue: Catalog) -> NullTranslations:

@@ -12,6 +12,7 @@ from base64 import b64decode
 from collections.abc import Mapping
 from functools import cached_property
 from io import StringIO
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Literal
 from zoneinfo import ZoneInfo
@@ -80,6 +81,22 @@ def _webhook_key(text: str) -> str:
 
 def _email_or_none(text: str) -> str:
     return read_email(text) if text.strip() else ""
+
+
+def _networks(text: str) -> str:
+    named = [part.strip() for part in text.split(",") if part.strip()]
+    for part in named:
+        try:
+            ip_network(part)
+        except ValueError:
+            raise ValueError(
+                f"`{part}` is no address of a machine or network. | Write them as 10.0.0.7 or 10.0.0.0/8, by comma."
+            ) from None
+    return ",".join(named)
+
+
+def _origins(text: str) -> str:
+    return ",".join(read_base_url(part.strip()) for part in text.split(",") if part.strip())
 
 
 def _header_line(text: str) -> str:
@@ -211,6 +228,16 @@ class Machine(_Part):
     )
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         "info", description="From which weight on what happens is told in the log, on standard error."
+    )
+    trusted_proxies: Annotated[str, AfterValidator(_networks)] = Field(
+        "127.0.0.1,::1",
+        description="The proxies before this web, by address or network, with commas between: whom they say that they "
+        "ask for, in X-Forwarded-For, is believed.",
+    )
+    form_origins: Annotated[str, AfterValidator(_origins)] = Field(
+        "",
+        description="Sites beside the clinic's website whose pages may have the sign-up form, with commas between: "
+        "https://www.example.org.",
     )
     metrics_token: SecretStr = Field(
         SecretStr(""),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
@@ -20,9 +20,9 @@ from newsletter.languages import SpokenLanguage, speak
 from newsletter.providers.sendgrid.signature import PublicKey, read_public_key
 from newsletter.rendering.brand import Brand, read_brand
 from newsletter.settings import Settings
-from newsletter.subscribers.sign_up_page import PLAIN_PAGE, SignUpPage, read_sign_up_page
+from newsletter.subscribers.offer import Offer, read_offer
 from newsletter.subscribers.tokens import Tokens
-from newsletter.wiring import make_tokens
+from newsletter.wiring import make_tokens, suppression_key
 
 STRICT = (
     "default-src 'none'; style-src 'self'; img-src 'self' data:; form-action 'self'; base-uri 'none'; "
@@ -54,15 +54,21 @@ class Site:
     """Verifies what SendGrid posts; without it nothing is taken."""
     inbound_key: PublicKey | None = None
     """Verifies the mails that SendGrid posts; without it only a signed token in a mail counts."""
-    sign_up_page: SignUpPage = PLAIN_PAGE
-    """The words with which readers are welcomed."""
+    offer: Offer = field(default_factory=Offer)
+    """What readers can sign up for."""
+    even_answer: float = 0.25
+    """Seconds that the answer to a sign-up takes at least, so that it does not tell what an address is here."""
+
+    @property
+    def suppression_key(self) -> str:
+        """The key that hashes addresses; raises Refused when it is not set."""
+        return suppression_key(self.settings)
 
 
 def make_site(settings: Settings, database: Database) -> Site:
-    """The parts for the pages of a workspace.
+    """The parts for the pages of a workspace, its files read once.
 
-    Raises Refused without a SECRET_KEY or for a bad webhook key, DefinitionFaults when the brand or the words of the
-    sign-up page cannot be read.
+    Raises Refused without a SECRET_KEY or for a bad webhook key, DefinitionFaults for files that are wrong.
     """
     public_key = settings.machine.sendgrid_webhook_public_key
     inbound_key = settings.machine.sendgrid_inbound_public_key
@@ -74,7 +80,7 @@ def make_site(settings: Settings, database: Database) -> Site:
         read_brand(settings.workspace),
         webhook_key=read_public_key(public_key) if public_key else None,
         inbound_key=read_public_key(inbound_key, "SENDGRID_INBOUND_PUBLIC_KEY") if inbound_key else None,
-        sign_up_page=read_sign_up_page(settings.workspace),
+        offer=read_offer(settings.workspace, language=settings.clinic.language),
     )
 
 

@@ -16,8 +16,11 @@ from newsletter.addresses import is_loopback
 from newsletter.operations.metrics import Measurements
 from newsletter.operations.routes import ROUTES as OPERATIONS
 from newsletter.operations.routes import CountAnswers
+from newsletter.public.origins import OwnPagesOnly
 from newsletter.public.pages import show_page
+from newsletter.public.routes import POSTED_TO_FROM_ELSEWHERE
 from newsletter.public.routes import ROUTES as PUBLIC
+from newsletter.public.visitors import Visitors
 from newsletter.settings import Settings
 from newsletter.site import STRICT, Site
 from newsletter.studio.access import LoopbackOnly
@@ -43,10 +46,12 @@ def create_app(site: Site, *, public_only: bool = False) -> ASGIApp:
     studio = Mount("/studio", routes=STUDIO, middleware=[Middleware(LoopbackOnly, site=site)])
     app = Starlette(
         routes=[*OPERATIONS, *PUBLIC, *([studio] if has_studio(site.settings, public_only=public_only) else [])],
+        middleware=[Middleware(OwnPagesOnly, elsewhere=POSTED_TO_FROM_ELSEWHERE)],
         exception_handlers={404: _not_found, 500: _failed},
     )
     app.state.site = site
     app.state.measurements = Measurements(site.database, site.clock)
+    app.state.visitors = Visitors()
     # Around all of it: Starlette answers 500 from outside its own middleware.
     return SafeHeaders(CountAnswers(app, app.state.measurements), https=base_url.startswith("https:"))
 

@@ -18,7 +18,7 @@ from newsletter.cli.main import app
 from newsletter.rendering import brand
 from newsletter.settings import PREFIX, Clinic, Machine, Sender, Sending
 from newsletter.subscribers.sign_up_page import PrivacyNotice, SignUpPage, SignUpWords
-from newsletter.subscribers.topics import TopicEntry
+from newsletter.subscribers.topics import TopicEntry, TopicWords
 
 DOCS = Path(__file__).resolve().parent.parent / "docs"
 
@@ -37,7 +37,10 @@ _FILES: Mapping[str, Mapping[str, type[BaseModel]]] = {
     },
     "campaigns/<month>-<theme>/<article>.md": {"Between the lines `---`": definition.ArticleFrontMatter},
     "campaigns/authors.yaml": {"Each author, under an id": definition.AuthorEntry},
-    "subscribers/topics.yaml": {"Each topic, under an id": TopicEntry},
+    "subscribers/topics.yaml": {
+        "Each topic, under an id": TopicEntry,
+        "Each language under `translations`": TopicWords,
+    },
     "subscribers/signup.yaml": {
         "The page": SignUpPage,
         "`privacy_notice`": PrivacyNotice,

@@ -20,6 +20,7 @@ from newsletter.subscribers.model import Choices, Trace
 from newsletter.subscribers.queries import get_subscriber
 from newsletter.subscribers.sign_up import confirm
 from tests.factories import (
+    KEY,
     NOON,
     RULES,
     WORDING,
@@ -44,7 +45,7 @@ def copy_of_ann(database: Database) -> PersonalCopy:
         asked = ask(session, "ann@example.org", now=LAST_WEEK, choices=Choices("en", ("pain",)))
         number = get_subscriber(session, "ann@example.org").number
         assert asked is not None
-        confirm(session, number, asked, trace=Trace("192.0.2.7", "=A browser"), now=LAST_WEEK)
+        confirm(session, number, asked, trace=Trace("192.0.2.7", "=A browser"), suppression_key=KEY, now=LAST_WEEK)
     scheduled_edition(database, cast)
     clock = StillClock()
     jobs.reconcile(worker(database, FakeTransport(), clock), RULES)
@@ -63,7 +64,7 @@ def test_the_copy_tells_who_agreed_to_what_and_what_was_mailed(copy_of_ann: Pers
     assert told["consent"][1]["its text"] == WORDING.text
     assert told["consent"][1]["IP address"] == "192.0.2.7"
     assert [mail["state"] for mail in told["newsletters"]] == ["handed over"]
-    assert [mail["kind"] for mail in told["other mails"]] == ["confirm"]
+    assert [mail["kind"] for mail in told["other mails"]] == ["confirm", "welcome"]
     assert b"reader1@" not in copy_of_ann.as_json()
 
 

@@ -91,7 +91,8 @@ def make_server(
     from newsletter.site import make_site
     from newsletter.web import create_app, has_studio
 
-    server = _make_server(create_app(make_site(settings, database), public_only=public_only), host, port)
+    app = create_app(make_site(settings, database), public_only=public_only)
+    server = _make_server(app, host, port, proxies=settings.machine.trusted_proxies)
     say(f"Listening on http://{host}:{port}")
     if has_studio(settings, public_only=public_only):
         say(f"The studio: http://{host}:{port}/studio/inbox")
@@ -120,7 +121,8 @@ def answering_health(settings: Settings, database: Database, port: int) -> Itera
         answering.join()
 
 
-def _make_server(app: ASGIApp, host: str, port: int) -> uvicorn.Server:
+def _make_server(app: ASGIApp, host: str, port: int, *, proxies: str = "") -> uvicorn.Server:
+    """`proxies` are those who are believed for whom they ask, by address or network, with commas between."""
     import uvicorn
 
     refuse_taken_port(host, port)
@@ -132,7 +134,8 @@ def _make_server(app: ASGIApp, host: str, port: int) -> uvicorn.Server:
         log_config=None,
         access_log=False,
         server_header=False,
-        proxy_headers=False,
+        proxy_headers=bool(proxies),
+        forwarded_allow_ips=proxies,
         # A reader whose connection hangs keeps no batch from being recorded.
         timeout_graceful_shutdown=5,
     )

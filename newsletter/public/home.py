@@ -15,7 +15,7 @@ def show(request: Request) -> Response:
     """The words of signup.yaml, and the newest letter."""
     site = site_of(request)
     language = language_of(request).code
-    page = site.sign_up_page
+    page = site.offer.page
     with site.database.read() as session:
         newest = find_newest_archived(session, language=language) or next(iter(list_archived(session)), None)
     values = {

@@ -13,13 +13,25 @@ from starlette.responses import Response
 
 from newsletter.database.audit import Actor
 from newsletter.database.session import DatabaseBusy
+from newsletter.languages import for_readers
 from newsletter.public.pages import mask, show_page
+from newsletter.public.posts import Form, PostRefused
+from newsletter.public.reader_links import link_refused
 from newsletter.site import PRIVATE, Site, site_of
-from newsletter.subscribers.actions import unsubscribe
+from newsletter.subscribers.actions import tell_why, unsubscribe
 from newsletter.subscribers.tables import Subscriber
 from newsletter.subscribers.tokens import Bearer, LinkRefused, Purpose
 
 SOURCE = "unsubscribe link"
+
+REASONS = {
+    "too often": for_readers("It comes too often"),
+    "not for me": for_readers("It is not for me"),
+    "too much mail": for_readers("I get too much mail of all kinds"),
+    "never asked": for_readers("I never asked for it"),
+    "other": for_readers("Something else"),
+}
+"""Why people leave, as it is kept, and as they read it."""
 
 
 def show(request: Request) -> Response:
@@ -55,7 +67,31 @@ def leave(request: Request) -> Response:
             if time.monotonic() > give_up:
                 headers = {**PRIVATE, "Retry-After": "60"}
                 return show_page(request, "busy.html", status=503, headers=headers)
-    return show_page(request, "left.html", reads=reads, headers=PRIVATE)
+    return _show_left(request, reads, told=False)
+
+
+def tell_reason(request: Request, form: Form) -> Response:
+    """Keep why somebody has left, by the button that they pressed; the first one counts."""
+    site = site_of(request)
+    try:
+        bearer = _bearer(site, request.path_params["token"])
+    except LinkRefused as error:
+        return link_refused(request, error)
+    why = next(iter(form.get("why", ())), "")
+    if why not in REASONS:
+        raise PostRefused(422, for_readers("This form is not as we have sent it. Open the page again."))
+    with site.database.write() as session:
+        subscriber = session.get(Subscriber, bearer.subscriber)
+        if subscriber:
+            actor = Actor.subscriber(subscriber.number)
+            tell_why(session, subscriber.number, why, actor=actor, now=site.clock.now())
+        reads = subscriber.language if subscriber else None
+    return _show_left(request, reads, told=True)
+
+
+def _show_left(request: Request, reads: str | None, *, told: bool) -> Response:
+    values = {"token": request.path_params["token"], "reasons": REASONS, "told": told}
+    return show_page(request, "left.html", values, reads=reads, headers=PRIVATE)
 
 
 def _leave(site: Site, bearer: Bearer) -> str | None:
@@ -71,11 +107,6 @@ def _leave(site: Site, bearer: Bearer) -> str | None:
         )
         subscriber = session.get(Subscriber, bearer.subscriber)
         return subscriber.language if subscriber else None
-
-
-def link_refused(request: Request, error: LinkRefused) -> Response:
-    """The page for a link that is not ours, is damaged, or has expired."""
-    return show_page(request, "link_refused.html", {"problem": str(error)}, status=404, headers=PRIVATE)
 
 
 def _bearer(site: Site, token: str) -> Bearer:

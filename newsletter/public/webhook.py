@@ -13,6 +13,7 @@ from starlette.responses import PlainTextResponse, Response
 from newsletter.database.session import DatabaseUnusable
 from newsletter.provider_events.inbox import LIMIT, is_genuine, keep_post
 from newsletter.providers.sendgrid.signature import SIGNATURE_HEADER, TIMESTAMP_HEADER, PublicKey
+from newsletter.public.posts import read_body
 from newsletter.site import Site, site_of
 
 _NO_KEY = "No key is set that could verify this; set SENDGRID_WEBHOOK_PUBLIC_KEY. Nothing was kept."
@@ -28,26 +29,12 @@ async def receive(request: Request) -> Response:
     if not (request.headers.get(SIGNATURE_HEADER) and request.headers.get(TIMESTAMP_HEADER)):
         return _answer(403, _NOT_SIGNED)
     try:
-        body = await _read(request)
+        body = await read_body(request, LIMIT)
     except ClientDisconnect:
         return _answer(400, "The post broke off.")
     if body is None:
         return _answer(413, _TOO_LARGE)
     return await run_in_threadpool(_keep, request, site, site.webhook_key, body)
-
-
-async def _read(request: Request) -> bytes | None:
-    """The bytes of a post, or None as soon as they are known to be too many."""
-    told = request.headers.get("content-length", "")
-    if told.isdecimal() and int(told) > LIMIT:
-        return None
-    chunks, size = [], 0
-    async for chunk in request.stream():
-        size += len(chunk)
-        if size > LIMIT:
-            return None
-        chunks.append(chunk)
-    return b"".join(chunks)
 
 
 def _keep(request: Request, site: Site, key: PublicKey, body: bytes) -> Response:

@@ -32,11 +32,13 @@ class NoticeKind(StrEnum):
     """Attempts are without an answer for too long."""
     ACCEPTED_TWICE = "accepted twice"
     """Some may have an edition twice."""
+    MANY_SIGN_UPS = "many sign-ups"
+    """So many sign up that no more are answered for a while; it is about no edition."""
 
 
 @dataclass(frozen=True)
 class WantedNotice:
-    """Something to tell staff about an edition: why, and which attempts it is about."""
+    """Something to tell staff, about an edition where it has an id: why, and which attempts it is about."""
 
     number: int
     kind: NoticeKind

@@ -29,7 +29,8 @@ def want_notice(
 ) -> None:
     """Have staff told about an edition, in the transaction of what is told; the same cause is told once.
 
-    `cause` tells one thing that happened from the next: the attempt, or the time. Addresses in the reason are cut out.
+    `edition` is empty for what is about none. `cause` tells one thing that happened from the next: the attempt, or the
+    time. Addresses in the reason are cut out.
     """
     session.execute(
         insert_or_skip(session, Notice).values(
@@ -60,7 +61,7 @@ def take_notice(session: Session, *, actor: Actor, now: datetime, wanted_after: 
         return None
     row = session.get_one(Notice, number, populate_existing=True)
     row.sent_at = now
-    record(session, actor, now, "staff told", f"edition:{row.edition}", notice=number, kind=row.kind.value)
+    record(session, actor, now, "staff told", _subject(row.edition), notice=number, kind=row.kind.value)
     return WantedNotice(number, row.kind, row.edition, row.reason, tuple(row.attempts), row.wanted_at)
 
 
@@ -78,7 +79,7 @@ def put_back(
     assert tries is not None, "notices are never deleted"
     wait = exponential_backoff(tries - 1, first=again_after, longest=_LONGEST_WAIT)
     session.execute(update(Notice).where(Notice.number == notice.number).values(not_before=now + wait))
-    record(session, actor, now, "staff not told", f"edition:{notice.edition}", notice=notice.number, reason=trouble)
+    record(session, actor, now, "staff not told", _subject(notice.edition), notice=notice.number, reason=trouble)
 
 
 def list_notices(session: Session, edition: str) -> Sequence[Notice]:
@@ -99,3 +100,7 @@ def list_told_attempts(session: Session, edition: str) -> set[str]:
         select(Notice.attempts).where(Notice.edition == edition, Notice.kind == NoticeKind.UNCERTAIN)
     )
     return {attempt for attempts in rows for attempt in attempts}
+
+
+def _subject(edition: str) -> str:
+    return f"edition:{edition}" if edition else "sign-ups"

@@ -36,8 +36,8 @@ class StaffRole(Base):
 class Notice(Base):
     """Something that staff are told by mail, once for each `cause`; wanted in the transaction of what it tells.
 
-    It holds ids and reasons, and nothing about readers. `sent_at` is set before it is handed over, and taken back when
-    it was certainly not accepted; `trouble` says why.
+    `edition` is the one that it is about, or empty. It holds ids and reasons, and nothing about readers. `sent_at` is
+    set before it is handed over, and taken back when it was certainly not accepted; `trouble` says why.
     """
 
     __tablename__ = "notice"

@@ -27,7 +27,7 @@ from newsletter.subscribers.model import (
 )
 from newsletter.subscribers.queries import find_subscriber, find_suppression
 from newsletter.subscribers.reader_notices import forget_reader_notices
-from newsletter.subscribers.tables import SignUp, Subscriber, SubscriberTopic, Suppression
+from newsletter.subscribers.tables import Consent, SignUp, Subscriber, SubscriberTopic, Suppression
 
 CHUNK = 5_000
 """People that one statement adds; SQLite allows 32,766 values in one."""
@@ -137,8 +137,10 @@ def unsubscribe(
 
 
 def tell_why(session: Session, subscriber: int, why: str, *, actor: Actor, now: datetime) -> None:
-    """Keep why somebody left, as they say themselves; only of who has left."""
-    if _state(session, subscriber) is SubscriberState.UNSUBSCRIBED:
+    """Keep why somebody left, as they say themselves; only of who has left, and once each time."""
+    last = select(Consent.act).where(Consent.subscriber == subscriber).order_by(Consent.number.desc()).limit(1)
+    left = _state(session, subscriber) is SubscriberState.UNSUBSCRIBED
+    if left and session.scalar(last) is not ConsentAct.TOLD_WHY:
         write_consent(session, subscriber, ConsentAct.TOLD_WHY, Evidence("leaving page"), by=actor, now=now, why=why)
 
 

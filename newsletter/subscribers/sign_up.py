@@ -6,7 +6,7 @@ the sign-up until it is confirmed. Each act here is called in a transaction.
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import Enum, auto
 
@@ -16,6 +16,7 @@ from sqlalchemy.orm import Session
 from newsletter.database.audit import Actor, Source, record
 from newsletter.database.base import insert_or_skip
 from newsletter.errors import Refused
+from newsletter.languages import for_readers
 from newsletter.subscribers.actions import become_active, check_language
 from newsletter.subscribers.address import address_hash, address_key, check_address
 from newsletter.subscribers.consent_ledger import keep_wording, write_consent
@@ -42,6 +43,19 @@ VISITOR = Actor("visitor", Source.WEB)
 
 class SignUpRefused(Refused):
     """A sign-up cannot be confirmed: the link was used, has expired, or belongs to nobody any more."""
+
+
+_GONE = for_readers("This sign-up is not here any more. Please sign up again.")
+_READING = (SubscriberState.ACTIVE, SubscriberState.PAUSED)
+
+
+@dataclass(frozen=True)
+class OpenSignUp:
+    """A sign-up that waits for its owner: the address, what was chosen, and the text that was agreed to."""
+
+    address: str
+    choices: Choices
+    wording: Wording
 
 
 class Answer(Enum):
@@ -79,7 +93,7 @@ def sign_up(
     if was_answered(session, address, suppression_key=suppression_key, now=now):
         return Answer.TAKEN
     person = find_subscriber(session, address) or _add_pending(session, address, choices, suppression_key, now)
-    if person.state in (SubscriberState.ACTIVE, SubscriberState.PAUSED):
+    if person.state in _READING:
         kind = ReaderNoticeKind.HERE_ALREADY
         want_reader_notice(
             session, kind, person.number, address, person.language, suppression_key=suppression_key, now=now
@@ -90,27 +104,28 @@ def sign_up(
     return Answer.TAKEN
 
 
-def confirm(session: Session, subscriber: int, number: int, *, trace: Trace | None, now: datetime) -> bool:
+def confirm(
+    session: Session, subscriber: int, number: int, *, trace: Trace | None, suppression_key: str, now: datetime
+) -> bool:
     """The owner of an address confirms a sign-up and reads from now on what they chose in it; the link works once.
 
-    False when this very sign-up was confirmed before and they read: a button pressed twice. Raises SignUpRefused.
+    They are welcomed by a mail. False when this very sign-up was confirmed before and they read: a button pressed
+    twice. Raises SignUpRefused, whose words pages show translated.
     """
     row = session.scalar(
         select(SignUp).where(SignUp.number == number, SignUp.subscriber == subscriber).with_for_update()
     )
     person = session.get(Subscriber, subscriber)
     if row is None or person is None:
-        raise SignUpRefused("This sign-up is not here any more. Sign up again on the sign-up page.")
-    if row.confirmed_at is not None or person.state in (SubscriberState.ACTIVE, SubscriberState.PAUSED):
-        if person.state in (SubscriberState.ACTIVE, SubscriberState.PAUSED):
-            return False
-        raise SignUpRefused("This link was used before. Sign up again on the sign-up page.")
-    if row.expires_at <= now:
-        raise SignUpRefused("This link has expired. Sign up again on the sign-up page.")
-    choices = Choices(row.language, tuple(row.topics), row.text_only)
+        raise SignUpRefused(_GONE)
+    if not _is_open(row, person, now):
+        return False
+    choices = _choices(row)
     by = Actor.subscriber(subscriber)
     if not become_active(session, subscriber, choices, by=by, now=now):
-        raise SignUpRefused("This address cannot be signed up at present. Write to us, and a person will look at it.")
+        raise SignUpRefused(
+            for_readers("This address cannot be signed up at present. Write to us, and a person will look at it.")
+        )
     row.confirmed_at = now
     evidence = Evidence(
         source=row.source,
@@ -122,8 +137,28 @@ def confirm(session: Session, subscriber: int, number: int, *, trace: Trace | No
         trace=trace,
     )
     write_consent(session, subscriber, ConsentAct.CONFIRMED, evidence, by=by, now=now, choices=choices)
+    want_reader_notice(
+        session,
+        ReaderNoticeKind.WELCOME,
+        subscriber,
+        str(person.address),
+        choices.language,
+        suppression_key=suppression_key,
+        now=now,
+    )
     record(session, by, now, "subscriber confirmed", f"subscriber:{subscriber}", sign_up=number)
     return True
+
+
+def find_open(session: Session, subscriber: int, number: int, *, now: datetime) -> OpenSignUp | None:
+    """The sign-up that a link is to confirm; None when it was confirmed, or they read. Raises SignUpRefused."""
+    row = session.scalar(select(SignUp).where(SignUp.number == number, SignUp.subscriber == subscriber))
+    person = session.get(Subscriber, subscriber)
+    if row is None or person is None:
+        raise SignUpRefused(_GONE)
+    if not _is_open(row, person, now):
+        return None
+    return OpenSignUp(str(person.address), _choices(row), _wording(session, row.wording_hash))
 
 
 def delete_unconfirmed(session: Session, *, now: datetime, days: int, most: int = CHUNK) -> int:
@@ -214,6 +249,21 @@ def _ask(
         return
     evidence = replace(evidence, method=f"sign-up {row.number}, not confirmed yet")
     write_consent(session, subscriber, ConsentAct.ASKED, evidence, by=VISITOR, now=now, choices=choices)
+
+
+def _is_open(row: SignUp, person: Subscriber, now: datetime) -> bool:
+    """Whether a sign-up can be confirmed; False when they read already. Raises SignUpRefused."""
+    if person.state in _READING:
+        return False
+    if row.confirmed_at is not None:
+        raise SignUpRefused(for_readers("This link was used before. To come back, please sign up again."))
+    if row.expires_at <= now:
+        raise SignUpRefused(for_readers("This link has expired. Please sign up again."))
+    return True
+
+
+def _choices(row: SignUp) -> Choices:
+    return Choices(row.language, tuple(row.topics), row.text_only)
 
 
 def _wording(session: Session, hashed: str) -> Wording:

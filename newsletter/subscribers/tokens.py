@@ -31,7 +31,9 @@ class Purpose(StrEnum):
     PREFERENCES = "preferences"
     CONFIRM = "confirm"
     CHOICES = "choices"
-    """What somebody chose, shown and changed: mailed to its owner a short while ago."""
+    """All that a person may see and change: it is mailed when they ask for it, and holds for half an hour."""
+    FORM = "form"
+    """When a sign-up form was shown; it belongs to nobody."""
 
 
 class LinkRefused(Refused):
@@ -40,10 +42,21 @@ class LinkRefused(Refused):
 
 @dataclass(frozen=True)
 class Bearer:
-    """Whom a link is for: the subscriber's number, and the edition that it stood in (0 for none)."""
+    """Whom a link is for: the subscriber's number, and the edition that it stood in (0 for none).
+
+    A link to confirm has the number of the sign-up in the place of the edition's.
+    """
 
     subscriber: int
     edition: int = 0
+
+
+class LinkExpired(LinkRefused):
+    """A link was ours, for `bearer`, and has expired."""
+
+    def __init__(self, bearer: Bearer) -> None:
+        super().__init__(for_readers("This link has expired. Ask for a new one."))
+        self.bearer = bearer
 
 
 class Tokens:
@@ -75,16 +88,17 @@ class Tokens:
             yield sign_one(payload) + payload, sign_other(payload) + payload
 
     def read(self, purpose: Purpose, token: str, *, now: datetime) -> Bearer:
-        """Whom a token is for; raises LinkRefused when it is not ours, for another purpose, or expired."""
+        """Whom a token is for; raises LinkRefused when it is not ours or for another purpose, LinkExpired."""
         found = _TOKEN.fullmatch(token)
         payload = token[_MAC_SIGNS:]
         # Every key is tried, in constant time, whether or not one has fitted.
         fits = [hmac.compare_digest(key[purpose].sign(payload), token[:_MAC_SIGNS]) for key in self._keys if found]
         if not found or not any(fits):
             raise LinkRefused(for_readers("This link is not complete. Open it again from the mail, or copy all of it."))
+        bearer = Bearer(int(found[2], 36), int(found[3], 36))
         if found[4] and datetime.fromtimestamp(int(found[4], 36), UTC) <= now:
-            raise LinkRefused(for_readers("This link has expired. Ask for a new one."))
-        return Bearer(int(found[2], 36), int(found[3], 36))
+            raise LinkExpired(bearer)
+        return bearer
 
 
 class _Mac:

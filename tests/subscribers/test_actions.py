@@ -70,12 +70,12 @@ def test_signing_up_and_leaving_happen_once_and_are_kept_as_consent(database: Da
         number = get_subscriber(session, "ann@example.org").number
     actor = Actor.subscriber(number)
     with database.write() as session:
-        assert sign_up.confirm(session, number, asked, trace=None, now=LATER)
-        assert not sign_up.confirm(session, number, asked, trace=None, now=LATER)
+        assert sign_up.confirm(session, number, asked, trace=None, suppression_key=KEY, now=LATER)
+        assert not sign_up.confirm(session, number, asked, trace=None, suppression_key=KEY, now=LATER)
         assert actions.unsubscribe(session, number, source="link", actor=actor, now=LATER, edition=3)
         assert not actions.unsubscribe(session, number, source="link", actor=actor, now=LATER)
         with pytest.raises(Refused, match="was used before"):
-            sign_up.confirm(session, number, asked, trace=None, now=LATER)
+            sign_up.confirm(session, number, asked, trace=None, suppression_key=KEY, now=LATER)
     with database.read() as session:
         assert [c.act for c in list_consents_of(session, number)] == ["asked", "confirmed", "withdrawn"]
         assert get_subscriber(session, "ann@example.org").joined_at == LATER

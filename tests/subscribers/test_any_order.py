@@ -96,7 +96,7 @@ class Story:
             case "confirm" | "confirm an old one":
                 newest = SignUp.number.desc() if kind == "confirm" else SignUp.number
                 asked = session.scalar(select(SignUp.number).where(SignUp.subscriber == number).order_by(newest))
-                if asked is not None and confirm(session, number, asked, trace=None, now=now):
+                if asked is not None and confirm(session, number, asked, trace=None, suppression_key=KEY, now=now):
                     self.confirmed[number] = now
             case "leave":
                 actions.unsubscribe(session, number, source="link", actor=by, now=now)

@@ -88,7 +88,7 @@ def test_an_erased_person_is_nobody_and_is_never_mailed_again(database: Database
         asked = ask(session, ANN, now=NOON, choices=Choices("en", ("sleep",)))
         number = session.scalars(select(Subscriber.number)).one()
         assert asked is not None
-        confirm(session, number, asked, trace=Trace("192.0.2.7", "A browser"), now=NOON)
+        confirm(session, number, asked, trace=Trace("192.0.2.7", "A browser"), suppression_key=KEY, now=NOON)
         assert actions.erase(session, number, source="page", actor=SHELL, now=LATER)
         assert not actions.erase(session, number, source="page", actor=SHELL, now=LATER)
     with database.read() as session:
@@ -140,7 +140,7 @@ def test_from_where_requests_came_is_forgotten_after_weeks(database: Database) -
         asked = ask(session, ANN, now=NOON)
         number = session.scalars(select(Subscriber.number)).one()
         assert asked is not None
-        confirm(session, number, asked, trace=Trace("192.0.2.7"), now=NOON)
+        confirm(session, number, asked, trace=Trace("192.0.2.7"), suppression_key=KEY, now=NOON)
         delete_traces(session, now=NOON + timedelta(days=60))
         assert session.scalar(select(func.count()).select_from(ConsentTrace)) == 1
         delete_traces(session, now=NOON + timedelta(days=61))

@@ -55,7 +55,7 @@ def test_what_was_shown_and_chosen_stands_in_the_consent_word_for_word(database:
         assert asked is not None
     with database.write() as session:
         trace = Trace("192.0.2.7", "A browser")
-        assert confirm(session, number, asked, trace=trace, now=NOON + DAY)
+        assert confirm(session, number, asked, trace=trace, suppression_key=KEY, now=NOON + DAY)
     with database.read() as session:
         first, second = list_consents_of(session, number)
         person = session.get_one(Subscriber, number)
@@ -97,8 +97,8 @@ def test_an_address_that_was_asked_once_more_can_be_confirmed_with_either_link(d
     assert second is not None
     assert first != second
     with database.write() as session:
-        assert confirm(session, number, first, trace=None, now=NOON + DAY)
-        assert not confirm(session, number, second, trace=None, now=NOON + DAY)
+        assert confirm(session, number, first, trace=None, suppression_key=KEY, now=NOON + DAY)
+        assert not confirm(session, number, second, trace=None, suppression_key=KEY, now=NOON + DAY)
 
 
 def test_more_than_an_hour_may_have_is_told_to_come_again(database: Database) -> None:
@@ -146,7 +146,7 @@ def test_a_stranger_changes_nothing_for_a_reader_and_for_who_has_left(database: 
     assert _mails(database)[-2:] == [ReaderNoticeKind.HERE_ALREADY, ReaderNoticeKind.CONFIRM]
 
     with database.write() as session:
-        assert confirm(session, gone, asked, trace=None, now=NOON)
+        assert confirm(session, gone, asked, trace=None, suppression_key=KEY, now=NOON)
     with database.read() as session:
         assert session.get_one(Subscriber, gone).state is SubscriberState.ACTIVE
         assert list_topics_of(session, gone) == ["sleep"]
@@ -159,7 +159,7 @@ def test_a_link_works_once_and_not_for_ever(database: Database) -> None:
         assert asked is not None
         assert late is not None
         number, other = get_subscriber(session, ANN).number, get_subscriber(session, "late@example.org").number
-        assert confirm(session, number, asked, trace=None, now=NOON)
+        assert confirm(session, number, asked, trace=None, suppression_key=KEY, now=NOON)
         actions.unsubscribe(session, number, source="link", actor=SHELL, now=NOON)
     week = NOON + timedelta(days=7)
     for who, which, now, words in (
@@ -170,7 +170,7 @@ def test_a_link_works_once_and_not_for_ever(database: Database) -> None:
         (99, late, NOON, "not here any more"),
     ):
         with database.write() as session, pytest.raises(SignUpRefused, match=words):
-            confirm(session, who, which, trace=None, now=now)
+            confirm(session, who, which, trace=None, suppression_key=KEY, now=now)
 
 
 def test_what_came_between_asking_and_confirming_holds(database: Database) -> None:
@@ -181,7 +181,7 @@ def test_what_came_between_asking_and_confirming_holds(database: Database) -> No
         reason = SuppressionReason.COMPLAINED
         actions.suppress(session, ANN, reason=reason, source="provider", suppression_key=KEY, actor=SHELL, now=NOON)
     with database.write() as session, pytest.raises(SignUpRefused, match="cannot be signed up"):
-        confirm(session, number, asked, trace=None, now=NOON)
+        confirm(session, number, asked, trace=None, suppression_key=KEY, now=NOON)
 
 
 def test_who_never_confirmed_is_forgotten_and_nobody_else(database: Database) -> None:

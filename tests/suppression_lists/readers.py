@@ -87,7 +87,7 @@ class Readers:
                 # Who asked within 24 hours is not mailed again, and has nothing to confirm.
                 asked = ask(session, address, now=self.clock.now())
                 if asked is not None:
-                    assert confirm(session, person.number, asked, trace=None, now=self.clock.now())
+                    assert confirm(session, person.number, asked, trace=None, suppression_key=KEY, now=self.clock.now())
 
     def unsubscribed_at_sendgrid(self) -> set[str]:
         """Who is on SendGrid's list of all unsubscribes."""

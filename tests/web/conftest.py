@@ -15,6 +15,7 @@ from newsletter.rendering.brand import read_brand
 from newsletter.schedule.jobs import run_until_idle
 from newsletter.settings import read_settings
 from newsletter.site import Site
+from newsletter.subscribers.offer import read_offer
 from newsletter.subscribers.tokens import Bearer, Purpose, Tokens
 from newsletter.web import create_app
 from tests.factories import KEY, RULES, StillClock, edition_for, worker
@@ -29,6 +30,7 @@ class Running:
 
     site: Site
     edition: str
+    clock: StillClock
 
     def token(self, purpose: Purpose, subscriber: int = 1) -> str:
         """A link of a reader, as it stood in the letter."""
@@ -37,11 +39,13 @@ class Running:
 
 @pytest.fixture
 def running(tmp_path: Path, database: Database) -> Running:
-    settings = read_settings(ROOT, {}).model_copy(update={"workspace": tmp_path})
+    settings = read_settings(ROOT, {"NEWSLETTER_SUPPRESSION_KEY": KEY}).model_copy(update={"workspace": tmp_path})
     clock = StillClock()
     edition = edition_for(database, 3)
     run_until_idle(worker(database, MailboxTransport(settings.mailbox), clock), RULES)
-    return Running(Site(settings, database, Tokens([KEY]), clock, read_brand(ROOT)), edition)
+    offer = read_offer(ROOT, language="en")
+    site = Site(settings, database, Tokens([KEY]), clock, read_brand(ROOT), offer=offer, even_answer=0)
+    return Running(site, edition, clock)
 
 
 @pytest.fixture

@@ -22,7 +22,7 @@ from newsletter.rendering.brand import read_brand
 from newsletter.schedule.jobs import run_until_idle
 from newsletter.settings import Settings, read_settings
 from newsletter.site import Site
-from newsletter.subscribers.sign_up_page import read_sign_up_page
+from newsletter.subscribers.offer import read_offer
 from newsletter.subscribers.tokens import Tokens
 from newsletter.web import create_app
 from newsletter.wiring import read_named_campaign, render_mailing
@@ -57,8 +57,8 @@ def publish(database: Database, folder: Path, *letters: Snapshot) -> Site:
         add_people(session, 3)
     for letter in letters:
         send_out(database, folder, letter, clock)
-    page = read_sign_up_page(ROOT)
-    return Site(_settings(), database, Tokens([KEY]), clock, read_brand(ROOT), sign_up_page=page)
+    offer = read_offer(ROOT, language="en")
+    return Site(_settings(), database, Tokens([KEY]), clock, read_brand(ROOT), offer=offer)
 
 
 def send_out(database: Database, folder: Path, letter: Snapshot, clock: StillClock) -> None:

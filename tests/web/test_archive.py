@@ -18,6 +18,7 @@ from newsletter.editions.model import EditionState
 from newsletter.editions.tables import Edition
 from newsletter.rendering.model import LinkTag
 from newsletter.site import Site
+from newsletter.subscribers.offer import Offer
 from newsletter.subscribers.sign_up_page import SignUpPage
 from newsletter.web import create_app
 from tests.factories import StillClock
@@ -269,7 +270,7 @@ def test_what_staff_write_is_text_and_never_markup(database: Database, tmp_path:
     opening, odd = sample_letters()[0], "\"'><script>alert(1)</script>{{ 7 * 7 }} %(year)s"
     letter = replace(opening, theme=odd, content=replace(opening.content, subject=odd, preheader=odd))
     site = publish(database, tmp_path, letter)
-    site = replace(site, sign_up_page=SignUpPage(title=odd, introduction=odd))
+    site = replace(site, offer=Offer(page=SignUpPage(title=odd, introduction=odd)))
     for path in ("/", "/archive/", OPENING):
         page = fromstring(browse(site).get(path).text)
         assert page.xpath("//script") == [], path
@@ -338,7 +339,14 @@ def test_a_language_that_was_chosen_goes_along(site: Site) -> None:
     page = fromstring(browse(site).get("/?lang=de").text)
     assert page.xpath("//html/@lang | /@lang") == ["de"]
     assert {"/subscribe?lang=de", "/archive/?lang=de"} <= set(page.xpath("//a/@href"))
-    # The clinic has written its words in English alone.
+    assert page.xpath("string(//h1)") == "Unser Newsletter"
+    assert page.xpath("//main/div/@lang") == []
+
+
+@on_sqlite
+def test_words_that_the_clinic_has_not_translated_say_which_language_they_are_in(site: Site) -> None:
+    site = replace(site, offer=Offer(page=SignUpPage(title="Our newsletter", introduction="Each month.")))
+    page = fromstring(browse(site).get("/?lang=de").text)
     assert page.xpath("//main/div/@lang") == ["en"]
 
 

@@ -191,8 +191,8 @@ def test_every_answer_carries_the_careful_headers(running: Running, client: Clie
 
 def test_preferences_lead_to_leaving(running: Running, client: Client) -> None:
     page = client().get(f"/preferences/{running.token(Purpose.PREFERENCES, 2)}").text
-    leave = page.partition('action="')[2].partition('"')[0]
-    assert client().post(leave).status_code == 200
+    leave = page.partition('action="/unsubscribe/')[2].partition('"')[0]
+    assert client().post(f"/unsubscribe/{leave}").status_code == 200
     assert state_of(running, 2) is SubscriberState.UNSUBSCRIBED
 
 
