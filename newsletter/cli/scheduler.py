@@ -55,6 +55,7 @@ def _do_what_is_due(settings: Settings, database: Database) -> None:
     from newsletter.notices.reader_mailing import ReaderMailer
     from newsletter.schedule.jobs import keep_what_is_loaded, run_until_idle
     from newsletter.schedule.leader import leader_lock
+    from newsletter.schedule.reader_jobs import ReaderKeeper
     from newsletter.schedule.rules import make_rules
     from newsletter.wiring import make_desk, make_reader_desk, make_worker
 
@@ -64,7 +65,9 @@ def _do_what_is_due(settings: Settings, database: Database) -> None:
     keep_what_is_loaded()
     try:
         clock = SystemClock()
-        run_until_idle(make_worker(settings, database, clock), make_rules(settings))
+        rules = make_rules(settings)
+        ReaderKeeper(database, clock, rules.pending_days).look()
+        run_until_idle(make_worker(settings, database, clock), rules)
         tell_staff(make_desk(settings, database, clock))
         ReaderMailer(make_reader_desk(settings, database, clock)).look()
     finally:

@@ -204,6 +204,11 @@ class EventPoster:
         """How many posts were not taken yet."""
         return self._untold
 
+    @property
+    def key(self) -> EllipticCurvePrivateKey:
+        """The key that signs what is posted."""
+        return self._key
+
     def tell(self, request: MailSend, message_id: str, now: datetime) -> None:
         """Tell what becomes of an accepted request, when its time has come."""
         happened = list(events_of(request, message_id, now, self._fates))

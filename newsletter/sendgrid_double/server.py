@@ -4,7 +4,8 @@ may do, and `/double/…` to direct it.
 `POST /double/faults` takes {"faults": ["503*2", "cut-after@0.1"], "seed": 1} in place of what was set before, and with
 "of": "suppressions" for requests about the lists alone. `GET /double/requests` says what was accepted, and how many
 posts of events wait; `POST /double/suppressions` fills the lists, and `GET` shows them; `POST /double/reset` forgets
-all of it. These answer to this machine only.
+all of it. `POST /double/inbound?url=WEBHOOK&from=ADDRESS&to=ADDRESS` posts the mail in its body as Inbound Parse would,
+with `&spf=pass`, `&dkim=…` and `&raw=1` as one likes. These answer to this machine only.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from typing import Any
 
 import orjson
 import uvicorn
+from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import ClientDisconnect, Request
@@ -33,6 +35,7 @@ from newsletter.clock import Clock
 from newsletter.errors import Refused
 from newsletter.sendgrid_double.events import EventPoster
 from newsletter.sendgrid_double.faults import NONE, Fault, Faults, Kind, read_fault
+from newsletter.sendgrid_double.inbound import post_inbound, write_inbound
 from newsletter.sendgrid_double.letters import write_letters
 from newsletter.sendgrid_double.record import Record, Recorded
 from newsletter.sendgrid_double.rules import TOO_LARGE, Error, Verdict, error_body, judge
@@ -155,6 +158,11 @@ class Double:
     def scopes(self, request: Request) -> Response:
         """What the key may do: all that the double does."""
         return _json({"scopes": SCOPES}) if self._has_key(request) else _answer(Verdict(401, (_BAD_KEY,)))
+
+    @property
+    def signing_key(self) -> EllipticCurvePrivateKey | None:
+        """What signs the posts to webhooks; None where none are posted."""
+        return self._events.key if self._events else None
 
     @property
     def events_waiting(self) -> int:
@@ -281,6 +289,21 @@ def create_app(double: Double) -> Starlette:
         said = double.lists.fill(await request.body()) if request.method == "POST" else double.lists.show()
         return Response(said.body, said.status, media_type="application/json")
 
+    async def inbound(request: Request) -> Response:
+        asked = request.query_params
+        if not asked.get("url", "").startswith(("http://", "https://")):
+            return Response(error_body(Error("Write ?url=WEBHOOK.")), 400, media_type="application/json")
+        post = write_inbound(
+            await _read(request),
+            return_path=asked.get("from", ""),
+            recipient=asked.get("to", ""),
+            spf=asked.get("spf", "none"),
+            dkim=asked.get("dkim", "none"),
+            whole="raw" in asked,
+            key=double.signing_key,
+        )
+        return _json({"status": await run_in_threadpool(post_inbound, asked["url"], post)})
+
     return Starlette(
         routes=[
             Route("/v3/mail/send", send, methods=["POST"]),
@@ -290,6 +313,7 @@ def create_app(double: Double) -> Starlette:
             Route("/double/requests", _local(requests), methods=["GET"]),
             Route("/double/faults", _local(faults), methods=["POST"]),
             Route("/double/reset", _local(reset), methods=["POST"]),
+            Route("/double/inbound", _local(inbound), methods=["POST"]),
         ],
         exception_handlers={
             404: _failed(404, "not found"),

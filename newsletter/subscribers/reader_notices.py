@@ -180,8 +180,13 @@ def count_waiting(session: Session, *, now: datetime, wanted_after: datetime) ->
 def put_back_reader_notice(
     session: Session, notice: WantedReaderNotice, *, actor: Actor, now: datetime, again_after: timedelta, trouble: str
 ) -> None:
-    """A notice was certainly not mailed, and waits to be tried again: twice as long with each try."""
-    row = session.get_one(ReaderNotice, notice.number)
+    """A notice was certainly not mailed, and waits to be tried again: twice as long with each try.
+
+    Its person may have been erased meanwhile; then there is nothing to do.
+    """
+    row = _find(session, notice)
+    if row is None:
+        return
     row.sent_at, row.trouble = None, without_addresses(trouble)
     row.not_before = now + again_after * (1 << min(row.tries, 6))
     row.tries += 1
@@ -192,8 +197,10 @@ def put_back_reader_notice(
 def give_up_reader_notice(
     session: Session, notice: WantedReaderNotice, *, actor: Actor, now: datetime, trouble: str
 ) -> None:
-    """A notice was refused for good: nobody tries it again, and why is kept."""
-    row = session.get_one(ReaderNotice, notice.number)
+    """A notice was refused for good: nobody tries it again, and why is kept, unless its person was erased meanwhile."""
+    row = _find(session, notice)
+    if row is None:
+        return
     row.trouble = without_addresses(trouble)
     subject = f"subscriber:{notice.subscriber}"
     record(session, actor, now, "reader not told", subject, notice=notice.number, reason=trouble)
@@ -207,6 +214,12 @@ def delete_old_reader_notices(session: Session, *, now: datetime) -> None:
 def forget_reader_notices(session: Session, subscribers: Sequence[int]) -> None:
     """Mail nothing more to these people, and forget what was mailed."""
     session.execute(delete(ReaderNotice).where(ReaderNotice.subscriber.in_(subscribers)))
+
+
+def _find(session: Session, notice: WantedReaderNotice) -> ReaderNotice | None:
+    # Its number may be another one's by now.
+    same = (ReaderNotice.number == notice.number) & (ReaderNotice.subscriber == notice.subscriber)
+    return session.scalar(select(ReaderNotice).where(same, ReaderNotice.wanted_at == notice.wanted_at))
 
 
 def _waits(now: datetime, wanted_after: datetime) -> ColumnElement[bool]:

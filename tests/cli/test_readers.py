@@ -97,3 +97,11 @@ def test_whoever_is_erased_is_gone_and_is_never_added_again(shell: Shell) -> Non
     )
     assert "must not be mailed (erased)" in shell.refused("subscribers", "add", "ann@example.org", *SOURCE)
     assert "1  erased, by staff, at the shell" in shell("subscribers", "suppressions")
+
+
+def test_what_is_due_once_has_the_mails_of_single_readers(shell: Shell, workspace: Path) -> None:
+    shell("subscribers", "add", "dora@example.org", "--pending", *SOURCE)
+    shell("scheduler", "--once")
+    shell("scheduler", "--once")
+    (mail,) = (workspace / "var" / "mailbox").glob("*.eml")
+    assert "/confirm/" in mail.read_text("utf-8")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shutil
+from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 
@@ -352,3 +353,40 @@ def test_every_kind_is_whole_in_every_language_also_in_a_workspace_without_its_t
     assert in_text == in_html != set()
     assert all(len(line) <= 78 for line in letter.text.splitlines() if BASE_URL not in line)
     assert not re.search(r"<(img|script|link)\b|url\(", letter.html), "nothing is fetched"
+
+
+@dataclass
+class ErasingTransport(FakeTransport):
+    """A provider that does not answer well, while the person is being erased."""
+
+    database: Database | None = None
+
+    def send(self, batch: OutgoingBatch) -> Receipt:
+        """Take a mail, and have its recipient erased."""
+        assert self.database is not None
+        with self.database.write() as session:
+            number = get_subscriber(session, batch.people[0].recipient.address).number
+            erase(session, number, source="test", actor=SHELL, now=NOON)
+        return super().send(batch)
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        Receipt(Outcome.TRY_AGAIN, "busy"),
+        Receipt(Outcome.REJECTED, people={f"reader1t{int(NOON.timestamp())}": PersonalReceipt(Outcome.REJECTED, "no")}),
+    ],
+)
+def test_who_is_erased_while_their_mail_is_on_its_way_is_not_heard_of_again(
+    database: Database, workspace: Path, answer: Receipt
+) -> None:
+    clock, post = StillClock(), ErasingTransport(answers=[answer], database=database)
+    with database.write() as session:
+        ask(session, ANN, now=clock.now())
+    mailer = ReaderMailer(desk_of(database, workspace, clock, post))
+    assert mailer.look() == 0
+    clock.go(hours=1)
+    assert mailer.look() == 0
+    assert len(post.batches) == 1
+    with database.read() as session:
+        assert session.scalars(select(ReaderNotice)).all() == []

@@ -20,7 +20,18 @@ from newsletter.staff.model import NoticeKind
 from newsletter.staff.notices import want_notice
 from newsletter.subscribers.tokens import Purpose
 from newsletter.web import create_app
-from tests.factories import KEY, NOON, RULES, FakeTransport, StillClock, find_cast, scheduled_edition, snapshot, worker
+from tests.factories import (
+    KEY,
+    NOON,
+    RULES,
+    FakeTransport,
+    StillClock,
+    ask,
+    find_cast,
+    scheduled_edition,
+    snapshot,
+    worker,
+)
 from tests.web.conftest import Client, Running
 from tests.web.conftest import client as client
 from tests.web.conftest import running as running
@@ -149,3 +160,20 @@ def test_a_database_that_does_not_answer_is_told_and_not_raised(running: Running
         path.write_bytes(b"nothing of a database" * 100)
     assert here.get("/readyz").status_code == 503
     assert measured(here)["newsletter_database_up"] == 0
+
+
+def test_readers_who_wait_for_a_mail_are_counted_and_after_minutes_told(running: Running, client: Client) -> None:
+    clock = running.site.clock
+    assert isinstance(clock, StillClock)
+    here = client()
+    assert state_of(here, "mails to readers") == "ok"
+    with running.site.database.write() as session:
+        ask(session, "new@example.org", now=clock.now())
+    clock.go(minutes=4)
+    assert state_of(here, "mails to readers") == "ok"
+    found = measured(here)
+    assert (found["newsletter_reader_notices waiting"], found["newsletter_reader_notices failing"]) == (1, 0)
+    assert found["newsletter_oldest_reader_notice_seconds"] == timedelta(minutes=4).total_seconds()
+    clock.go(minutes=2)
+    assert state_of(here, "mails to readers") == "warn"
+    assert "example.org" not in here.get("/readyz").text

@@ -16,6 +16,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlencode
 
 from newsletter.sendgrid_double.record import Recorded, read_record
 from tests.node import ROOT
@@ -64,6 +65,13 @@ class RunningDouble:
         """What it accepted since its start or the last reset."""
         found: dict[str, Any] = self._ask("GET", "/double/requests")
         return found
+
+    def mail_in(self, mail: bytes, webhook: str, **said: str) -> int:
+        """Let a mail come in, and be posted to a webhook; gives the status of its answer."""
+        query = urlencode({"url": webhook, **said})
+        request = urllib.request.Request(f"{self.host}/double/inbound?{query}", mail, method="POST")
+        with urllib.request.urlopen(request) as answer:
+            return int(json.load(answer)["status"])
 
     def reset(self) -> None:
         """Forget failures and counts; mails and record stay."""
