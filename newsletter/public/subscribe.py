@@ -35,8 +35,8 @@ from newsletter.site import PRIVATE, Site, site_of
 from newsletter.staff.model import NoticeKind
 from newsletter.staff.notices import want_notice
 from newsletter.subscribers.model import Evidence
-from newsletter.subscribers.reader_notices import AnswerLimits
 from newsletter.subscribers.sign_up import Answer, sign_up
+from newsletter.wiring import make_answer_limits
 
 TRY_AGAIN_AFTER = 3_600
 """Seconds for which sign-ups are counted."""
@@ -129,7 +129,7 @@ def _sign_up(request: Request, site: Site, filled: Filled, age_statement: str) -
             filled.address,
             choices_of(filled),
             evidence,
-            limits=AnswerLimits(limit),
+            limits=make_answer_limits(site.settings),
             suppression_key=site.suppression_key,
             now=now,
         )
