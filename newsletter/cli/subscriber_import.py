@@ -76,6 +76,8 @@ def import_(
             row = _stage(settings, importer, files or [], consent_source, status)
             kept = _write_refused(database, row, refused or _beside(files or [], row))
             if yes:
+                if not json:
+                    _tell_shown(database, row)
                 row = importer.apply(row.number)
             _tell(settings, database, row, json=json, refused=kept)
 

@@ -119,7 +119,7 @@ def _as_stored(number: int, row: StagedRow, instant: Callable[[datetime], object
 
 def _sqlite_instant(instant: datetime) -> str:
     """An instant as SQLAlchemy keeps it in SQLite: in UTC, which StagedRow has, without saying so."""
-    return f"{instant:%Y-%m-%d %H:%M:%S.%f}"
+    return instant.isoformat(" ", "microseconds").partition("+")[0]
 
 
 def judge(session: Session, stretch: Stretch) -> None:

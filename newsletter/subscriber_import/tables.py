@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import JSON, ForeignKey, Index, Text
 from sqlalchemy.orm import Mapped, mapped_column
 
-from newsletter.database.base import Base, Instant, Serial, words
+from newsletter.database.base import Base, Instant, Serial, is_one_of, words
 from newsletter.subscriber_import.model import Doubt, ImportState, Reason, Verdict, Wish
 
 
@@ -47,6 +47,10 @@ class ImportRow(Base):
 
     __tablename__ = "import_row"
     __table_args__ = (
+        is_one_of("wish", Wish),
+        is_one_of("verdict", Verdict),
+        is_one_of("reason", Reason),
+        is_one_of("doubt", Doubt),
         Index("ix_import_row_address_key", "address_key"),
         {"sqlite_with_rowid": False},
     )
@@ -58,11 +62,11 @@ class ImportRow(Base):
     address: Mapped[str | None] = mapped_column(Text)
     address_key: Mapped[str | None] = mapped_column(Text)
     address_hash: Mapped[str | None] = mapped_column(Text)
-    wish: Mapped[Wish] = mapped_column(words(Wish))
-    verdict: Mapped[Verdict] = mapped_column(words(Verdict))
-    reason: Mapped[Reason | None] = mapped_column(words(Reason))
+    wish: Mapped[Wish] = mapped_column(words(Wish, checked=False))
+    verdict: Mapped[Verdict] = mapped_column(words(Verdict, checked=False))
+    reason: Mapped[Reason | None] = mapped_column(words(Reason, checked=False))
     note: Mapped[str] = mapped_column(Text)
-    doubt: Mapped[Doubt | None] = mapped_column(words(Doubt))
+    doubt: Mapped[Doubt | None] = mapped_column(words(Doubt, checked=False))
     language: Mapped[str] = mapped_column(Text)
     topics: Mapped[list[str] | None] = mapped_column(JSON(none_as_null=True))
     text_only: Mapped[bool]

