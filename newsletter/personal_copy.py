@@ -21,11 +21,9 @@ from newsletter.delivery.tables import Attempt, Delivery, Send
 from newsletter.editions.tables import Edition
 from newsletter.errors import NotFound
 from newsletter.provider_events.tables import KeptEvent
+from newsletter.subscriber_import.spreadsheets import guarded
 from newsletter.subscribers.queries import list_consents_of, list_topics_of, list_traces_of, list_wordings_of
 from newsletter.subscribers.tables import Consent, ReaderNotice, SignUp, Subscriber, Suppression
-
-_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\0", "＝", "＋", "－", "＠")
-"""What a spreadsheet may take for the beginning of a formula (OWASP ASVS 1.2.10)."""
 
 Row = Mapping[str, Any]
 
@@ -162,4 +160,4 @@ def _cell(value: object) -> str:
             text = orjson.dumps(value).decode()
         case _:
             text = str(value)
-    return f"'{text}" if text.startswith(_FORMULA) else text
+    return guarded(text)

@@ -72,9 +72,9 @@ def refuses_every_mail(session: Session, address: str, suppression_key: str) -> 
 
 
 def list_subscribers(session: Session, state: SubscriberState | None = None) -> Sequence[Subscriber]:
-    """Everybody, or everybody in one state, in the order in which they came."""
-    statement = select(Subscriber).order_by(Subscriber.number)
-    return session.scalars(statement.where(Subscriber.state == state) if state else statement).all()
+    """Everybody in one state, or everybody who has not been erased, in the order in which they came."""
+    wanted = Subscriber.state == state if state else Subscriber.state != SubscriberState.ERASED
+    return session.scalars(select(Subscriber).where(wanted).order_by(Subscriber.number)).all()
 
 
 def list_topics_of(session: Session, subscriber: int) -> list[str]:

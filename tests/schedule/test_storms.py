@@ -225,9 +225,10 @@ def test_a_machine_that_slept_after_a_send_was_opened_asks_before_anything_goes(
 def test_a_second_scheduler_takes_over_when_the_leader_is_killed(
     database: Database, database_url: str, tmp_path: Path
 ) -> None:
+    # Long enough that it is under way when the kill comes, however slow the machine is.
     cast = _people(database, 100)
     edition = scheduled_edition(database, cast, SystemClock().now())
-    with running_double(tmp_path, "--no-mails", faults=("slow-after:0.1@1",)) as double:
+    with running_double(tmp_path, "--no-mails", faults=("slow-after:0.5@1",)) as double:
         life = Life(database_url, double.host, Part.SERVE, batch_limit=5)
         both = [begin(life), begin(life)]
         _wait_until(lambda: len(_workers(database, edition)) > 0)
