@@ -112,14 +112,14 @@ class Pages:
     ) -> HTMLResponse:
         """A page with its values, in English and under the strict content policy unless others are given."""
         language = language or speak("en")
-        html = self.render(site, name, values, language=language)
+        html = self.render(site.settings, name, values, language=language)
         about = {"Content-Security-Policy": policy, "Content-Language": language.code}
         return HTMLResponse(html, status, {**about, **(headers or {})})
 
-    def render(self, site: Site, name: str, values: Mapping[str, Any], *, language: SpokenLanguage) -> str:
+    def render(self, settings: Settings, name: str, values: Mapping[str, Any], *, language: SpokenLanguage) -> str:
         """A template with its values, in a language."""
         return self._templates.get_template(name).render(
-            clinic=site.settings.clinic, sender=site.settings.sender, language=language, **values
+            clinic=settings.clinic, sender=settings.sender, language=language, **values
         )
 
 

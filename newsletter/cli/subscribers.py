@@ -1,4 +1,4 @@
-"""Commands for readers: subscribers add, list, show, proof, unsubscribe, suppress, sync."""
+"""Commands for readers: subscribers add, form, list, show, proof, unsubscribe, suppress, sync."""
 
 from __future__ import annotations
 
@@ -201,6 +201,28 @@ def proof(
             raise Refused(f"{output} is there already. Choose another name.") from None
         record(session, SHELL, SystemClock().now(), "copy of a person made", f"subscriber:{number}")
     say(f"Wrote {output}. It is personal: give it to nobody but them or those who must judge it.")
+
+
+@app.command()
+def form(
+    language: Annotated[str, typer.Option("--language", help="In which language; else in the clinic's own.")] = "",
+) -> None:
+    """Write the sign-up form for a page of the clinic's own site: HTML to paste there.
+
+    Only pages of the website in newsletter.toml, and of FORM_ORIGINS, may send it. Write it anew when the wording of
+    consent or the topics have changed.
+    """
+    from newsletter.errors import Refused
+    from newsletter.languages import find_language, spoken_languages
+    from newsletter.public.embedding import write_form
+    from newsletter.subscribers.offer import read_offer
+
+    settings = load_settings()
+    spoken = find_language(language or settings.clinic.language)
+    if spoken is None:
+        raise Refused(f"The form is not there in `{language}`. Languages: {', '.join(spoken_languages())}.")
+    offer = read_offer(settings.workspace, language=settings.clinic.language)
+    say(write_form(settings, offer, spoken).rstrip())
 
 
 @app.command()

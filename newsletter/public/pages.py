@@ -12,6 +12,7 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 
 from newsletter.languages import SpokenLanguage, find_language, negotiate, speak, spoken_languages
+from newsletter.settings import Settings
 from newsletter.site import STRICT, Pages, site_of
 
 _PAGES = Pages(Path(__file__).parent / "templates")
@@ -58,8 +59,13 @@ def show_file(request: Request, name: str, values: Mapping[str, Any], *, media_t
     """What programs read, as XML with whole addresses, in the clinic's own language."""
     site = site_of(request)
     given = {"base_url": site.settings.machine.base_url}
-    text = _PAGES.render(site, name, {**given, **values}, language=speak(site.settings.clinic.language))
+    text = _PAGES.render(site.settings, name, {**given, **values}, language=speak(site.settings.clinic.language))
     return Response(_NOT_IN_XML.sub("", text), media_type=media_type)
+
+
+def write_part(settings: Settings, name: str, values: Mapping[str, Any], *, language: SpokenLanguage) -> str:
+    """A template that is no page of its own, as HTML in a language."""
+    return _PAGES.render(settings, name, values, language=language)
 
 
 def language_of(request: Request, reads: str | None = None) -> SpokenLanguage:

@@ -113,7 +113,7 @@ def form_values(offer: Offer, language: SpokenLanguage, filled: Filled, faults: 
         "wording": wording,
         "wording_direction": direction_of(wording.language),
         "topics": [topic.words(language.code) for topic in offer.topics.values()],
-        "reading": {code: name_of(code) for code in offer.wordings},
+        "reading": {code: name_of(code) for code in sorted(offer.wordings, key=lambda one: one != offer.language)},
         "privacy_notice": offer.page.privacy_notice,
         "filled": filled.model_copy(update={"language": filled.language or preferred}),
         "faults": faults,

@@ -16,7 +16,8 @@ def gather_faults(context: BrowserContext) -> list[str]:
 
     def note_console(message: ConsoleMessage) -> None:
         # Breaches of a Content-Security-Policy are told on the console alone.
-        if message.type == "error":
+        # A form that comes back with what is wrong in it is told as an error too.
+        if message.type == "error" and "status of 422" not in message.text:
             faults.append(f"error on the console: {message.text}")
 
     def refuse(route: Route) -> None:

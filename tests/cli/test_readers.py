@@ -105,3 +105,16 @@ def test_what_is_due_once_has_the_mails_of_single_readers(shell: Shell, workspac
     shell("scheduler", "--once")
     (mail,) = (workspace / "var" / "mailbox").glob("*.eml")
     assert "/confirm/" in mail.read_text("utf-8")
+
+
+def test_the_form_for_the_clinics_own_site_names_what_is_agreed_to_and_needs_no_script(
+    shell: Shell, workspace: Path
+) -> None:
+    form = shell("subscribers", "form", "--language", "de")
+    assert 'action="http://127.0.0.1:8000/subscribe?lang=de"' in form
+    assert "Ich möchte, dass mir die Willow Lane Clinic" in form
+    assert "<script" not in form + shell("subscribers", "form")
+    assert "is not there in `fr`. Languages: en, de." in shell.refused("subscribers", "form", "--language", "fr")
+    for file in (workspace / "subscribers" / "consent").iterdir():
+        file.unlink()
+    assert "There is no wording of consent." in shell.refused("subscribers", "form")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from datetime import timedelta
 from html import unescape
 from typing import Any
 
@@ -51,3 +52,9 @@ def mails_wanted(running: Running) -> list[str]:
     """What readers are to be mailed, oldest first."""
     with running.site.database.read() as session:
         return [row.kind.value for row in session.scalars(select(ReaderNotice).order_by(ReaderNotice.number))]
+
+
+def choices_link(running: Running, subscriber: int) -> str:
+    """A fresh link to all that somebody chose, as it is mailed to them when they ask."""
+    expires = running.clock.now() + timedelta(minutes=30)
+    return f"/preferences/{running.site.tokens.sign(Purpose.CHOICES, Bearer(subscriber), expires=expires)}"
