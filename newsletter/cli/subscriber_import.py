@@ -168,11 +168,18 @@ def _beside(files: list[Path], row: Import) -> Path:
 
 def _write_refused(database: Database, row: Import, target: Path) -> Path | None:
     """Write the rows that were refused, when there are any."""
+    from newsletter.errors import Refused
     from newsletter.subscriber_import.export import write_refused
 
     if not row.counts["verdicts"].get("refused"):
         return None
-    write_refused(database, row.number, target)
+    try:
+        write_refused(database, row.number, target)
+    except Refused as error:
+        raise Refused(
+            f"{error} The dry run is kept: newsletter subscribers imports {row.number} --json shows its rows, "
+            f"and newsletter subscribers import --apply {row.number} goes on."
+        ) from None
     return target
 
 

@@ -211,6 +211,7 @@ RATIO_COUNTS_FROM = 10_000_000
 MAX_MEMBERS = 20_000
 """Files in an archive; Substack's have one for each post."""
 MAX_ROWS = 5_000_000
+MAX_TABLES = 100
 MAX_BLANK_ROWS = 2_000_000
 """Blank rows in a row: Excel keeps 1,048,576 where somebody has formatted a whole column."""
 MAX_COLUMNS = 1_000

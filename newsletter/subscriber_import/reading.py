@@ -10,7 +10,17 @@ from pathlib import Path
 from newsletter.errors import ImportRefused
 from newsletter.subscriber_import.files import read_tables
 from newsletter.subscriber_import.layout import Layout, lay_out
-from newsletter.subscriber_import.model import MAX_COLUMNS, MAX_ROWS, Record, StagedRow, Table, TableUse, Wish, refuse
+from newsletter.subscriber_import.model import (
+    MAX_COLUMNS,
+    MAX_ROWS,
+    MAX_TABLES,
+    Record,
+    StagedRow,
+    Table,
+    TableUse,
+    Wish,
+    refuse,
+)
 from newsletter.subscriber_import.rows import RowReader, Terms
 
 HEADER_WITHIN = 10
@@ -33,6 +43,10 @@ class Reading:
         """Every row that is not blank, counted from 1; raises ImportRefused when no table has a column of addresses."""
         number = 0
         for table in chain.from_iterable(map(read_tables, self._files)):
+            if len(self.tables) == MAX_TABLES:
+                raise refuse(
+                    table.name, f"is one of more than {MAX_TABLES} tables.", "Import them one after the other."
+                )
             layout = find_layout(table, self._wish)
             if layout is None:
                 self.tables.append(TableUse(table.name, NOT_READ, Wish.NOT_ASKED))

@@ -13,6 +13,7 @@ from pathlib import PurePosixPath
 
 from newsletter.subscriber_import.columns import Column
 from newsletter.subscriber_import.model import Wish
+from newsletter.subscriber_import.words import plain
 
 LISTS_APART = "{} keeps who left, bounced or complained in lists of their own. Export and import those too."
 
@@ -113,10 +114,13 @@ PATIENTS = (
 )
 
 _NAMES_THAT_TELL = (
-    (re.compile(r"spam|complain"), Wish.COMPLAINED),
-    (re.compile(r"bounce|invalid_?emails?|^cleaned_"), Wish.BOUNCED),
-    (re.compile(r"unsub|opt[-_ ]?outs?\b|suppress|block[-_ ]?list|black[-_ ]?list|abgemeldet"), Wish.LEFT),
-    (re.compile(r"non[-_ ]?subscribe"), Wish.NOT_ASKED),
+    (re.compile(r"\b(spam reports?|complaints?|complained)\b"), Wish.COMPLAINED),
+    (re.compile(r"\b(bounces|bounced|invalid emails?)\b|^cleaned email"), Wish.BOUNCED),
+    (
+        re.compile(r"\b(unsubscribe[ds]?|opt(ed)? outs?|suppressions?|(block|black) ?list(ed)?|abgemeldet)\b"),
+        Wish.LEFT,
+    ),
+    (re.compile(r"\bnon ?subscribed\b"), Wish.NOT_ASKED),
 )
 
 
@@ -130,8 +134,8 @@ def find_service(titles: Set[str]) -> Service:
 
 def wish_by_name(name: str) -> Wish:
     """What the name of a file or a sheet says of everybody in it: `unsubscribed_email_audience_export_1.csv`."""
-    base = PurePosixPath(name.replace("\\", "/")).name.lower()
+    words = plain(PurePosixPath(name.replace("\\", "/")).name)
     for pattern, wish in _NAMES_THAT_TELL:
-        if pattern.search(base):
+        if pattern.search(words):
             return wish
     return Wish.WANTS

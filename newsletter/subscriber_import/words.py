@@ -83,10 +83,12 @@ def says_nothing(text: str) -> bool:
 
 
 def read_time(text: str) -> datetime | None:
-    """An instant as services write it, in UTC where no zone is named; None for what is none.
+    """An instant as services write it, in UTC where no zone is named; seconds since 1970 too. None for what is none.
 
     Days and months in figures alone, such as 03/04/2025, could be either and are not guessed.
     """
+    if len(text) == 10 and text.isdecimal():
+        return datetime.fromtimestamp(int(text), UTC)
     try:
         read = datetime.fromisoformat(text.strip().removesuffix(" UTC"))
         instant = read.replace(tzinfo=UTC) if read.tzinfo is None else read.astimezone(UTC)

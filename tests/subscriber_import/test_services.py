@@ -11,7 +11,8 @@ import pytest
 
 from newsletter.subscriber_import.columns import Column, find_column
 from newsletter.subscriber_import.model import Reason, Verdict, Wish
-from newsletter.subscriber_import.services import SERVICES
+from newsletter.subscriber_import.services import SERVICES, wish_by_name
+from newsletter.subscriber_import.words import read_time
 from tests.subscriber_import.reading import EXPORTS, read_bytes, read_files, wishes
 
 ANN, GONE = "ann@example.org", "gone@example.org"
@@ -125,3 +126,30 @@ def test_no_service_is_hidden_by_one_before_it() -> None:
         for known in service.known_by:
             earlier = [other.name for other in SERVICES[:number] for titles in other.known_by if titles <= known]
             assert not earlier, (service.name, earlier)
+
+
+@pytest.mark.parametrize(
+    ("name", "wish"),
+    [
+        ("unsubscribed_email_audience_export_0a1b.csv", Wish.LEFT),
+        ("suppression_group_unsubscribes.csv", Wish.LEFT),
+        ("Opt-outs 2024.xlsx", Wish.LEFT),
+        ("suppression_bounces.csv", Wish.BOUNCED),
+        ("suppression_spam_reports.csv", Wish.COMPLAINED),
+        ("non-subscribed.csv", Wish.NOT_ASKED),
+        ("cleaned list.csv", Wish.WANTS),
+        ("bounce house clients.csv", Wish.WANTS),
+        ("spam-free readers.csv", Wish.WANTS),
+        ("subscribed.csv", Wish.WANTS),
+    ],
+)
+def test_the_name_of_a_file_tells_only_what_services_say_by_it(name: str, wish: Wish) -> None:
+    assert wish_by_name(name) is wish
+
+
+def test_times_are_read_as_services_write_them_and_not_guessed() -> None:
+    instant = datetime(2023, 11, 14, 22, 13, 20, tzinfo=UTC)
+    for text in ("2023-11-14 22:13:20", "2023-11-14T22:13:20Z", "1700000000", "2023-11-14 23:13:20+01:00"):
+        assert read_time(text) == instant
+    for text in ("14/11/2023", "03/04/2023", "0000-00-00 00:00:00", "1970-01-01", "soon", "9" * 30, ""):
+        assert read_time(text) is None
