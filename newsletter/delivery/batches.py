@@ -40,6 +40,7 @@ from newsletter.delivery.model import (
     Limits,
     LostClaim,
     SendState,
+    TakeOff,
     new_attempt_id,
     read_delivery_id,
 )
@@ -60,7 +61,9 @@ from newsletter.delivery.moves import (
 )
 from newsletter.delivery.statements import in_batch, is_batch
 from newsletter.delivery.tables import Attempt, Batch, Delivery, Send
+from newsletter.editions.model import Content
 from newsletter.editions.queries import get_content
+from newsletter.errors import Refused
 from newsletter.providers.contract import Outcome, Receipt
 from newsletter.subscribers.audience import reason_never_to_mail
 from newsletter.subscribers.model import LeftOut
@@ -106,7 +109,7 @@ def claim(
     if fence is None:
         return None
     audit_batch(session, actor, now, "batch claimed", batch.edition, batch.number, fence=fence)
-    return Claim(batch.edition, batch.number, fence, batch.variant, batch.opened_at, new_attempt_id())
+    return Claim(batch.edition, batch.number, fence, batch.variant, batch.opened_at, batch.base_url, new_attempt_id())
 
 
 def give_back(session: Session, claim: Claim, *, actor: Actor, now: datetime, not_before: datetime | None) -> None:
@@ -136,7 +139,7 @@ def take_back(session: Session, claim: Claim, *, actor: Actor, now: datetime) ->
     if attempt is None:
         give_back(session, claim, actor=actor, now=now, not_before=None)
     else:
-        flight = Flight(claim, attempt.people, frozenset())
+        flight = Flight(claim, attempt.people)
         record_answer(session, flight, never_begun(now), actor=actor, now=now)
 
 
@@ -145,21 +148,21 @@ def never_begun(now: datetime) -> Receipt:
     return Receipt(Outcome.TRY_AGAIN, "the worker was held up before it could begin", not_before=now)
 
 
-def put_in_flight(session: Session, claim: Claim, *, actor: Actor, now: datetime) -> Flight | None:
+def put_in_flight(session: Session, claim: Claim, *, actor: Actor, now: datetime) -> TakeOff | None:
     """Write the attempt that is about to be made, dropping whoever may no longer be mailed, in one commit.
 
-    Gives None when nobody is left in the batch. Raises LostClaim when it is not this worker's any more, and
-    ContentChanged when the stored edition is not what was approved. Nothing may be sent before this is committed.
+    What the attempt carries is read in it too, and nowhere else. Gives None when nobody is left in the batch. Raises
+    LostClaim when it is not this worker's any more, and ContentChanged when the stored edition is not what was
+    approved. Nothing may be sent before this is committed.
     """
     edition, number = claim.edition, claim.batch
     this = {"in_edition": edition, "in_batch": number}
-    worker = session.scalar(
+    mine = session.execute(
         statements.TAKE_OFF, {**this, "by_fence": claim.fence, "now": now, "as_attempt": claim.attempt}
-    )
-    if worker is None:
+    ).one_or_none()
+    if mine is None:
         raise LostClaim(f"Batch {number} is no longer this worker's; it gives it up.")
-    if get_content(session, edition).hash() != session.scalar(statements.APPROVED_HASH, {"in_edition": edition}):
-        raise ContentChanged("what is stored is not what was approved")
+    content = _approved_content(session, claim, mine.approved_hash)
     if session.get_bind().dialect.name == "postgresql":
         # Who leaves from here on waits until the batch is on record as in flight, and so left after it went. SQLite
         # has one writer at a time anyway.
@@ -177,7 +180,7 @@ def put_in_flight(session: Session, claim: Claim, *, actor: Actor, now: datetime
         "edition": edition,
         "batch": number,
         "fence": claim.fence,
-        "worker": worker,
+        "worker": mine.worker,
         "state": AttemptState.IN_FLIGHT,
         "people": people,
         "started_at": now,
@@ -187,7 +190,19 @@ def put_in_flight(session: Session, claim: Claim, *, actor: Actor, now: datetime
         count_anew(session, edition, number)
     told: Mapping[str, str | int] = {"attempt": claim.attempt, "people": people, "dropped": len(dropped)}
     audit_batch(session, actor, now, "batch in flight", edition, number, **told)
-    return Flight(claim, people, dropped)
+    return TakeOff(claim, people, dropped, content)
+
+
+def _approved_content(session: Session, claim: Claim, approved_hash: str) -> Content:
+    """What is stored of the edition, compared with what was approved; raises ContentChanged."""
+    try:
+        content = get_content(session, claim.edition)
+    except (Refused, ValueError, KeyError, TypeError) as error:
+        # By its name alone: its words may hold what is stored.
+        raise ContentChanged(f"what is stored cannot be read: {type(error).__name__}") from None
+    if content.hash() != approved_hash or content.base_url != claim.base_url:
+        raise ContentChanged("what is stored is not what was approved")
+    return content
 
 
 def _drop_who_may_not(session: Session, claim: Claim) -> frozenset[int]:

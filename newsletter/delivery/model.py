@@ -9,6 +9,7 @@ from datetime import UTC, datetime, time, timedelta
 from enum import StrEnum
 from zoneinfo import ZoneInfo
 
+from newsletter.editions.model import Content
 from newsletter.errors import Refused
 from newsletter.subscribers.model import LeftOut
 
@@ -136,8 +137,8 @@ class ContentChanged(Refused):
 class Claim:
     """A batch that one worker may build; `fence` tells its claim from every other of the same batch.
 
-    `opened_at` is when its send was opened. `attempt` is the name that its attempt will have, so that it can stand in
-    the request from the start.
+    `opened_at` is when its send was opened, `base_url` what the links of its edition begin with. `attempt` is the name
+    that its attempt will have, so that it can stand in the request from the start.
     """
 
     edition: int
@@ -145,21 +146,29 @@ class Claim:
     fence: int
     variant: Variant
     opened_at: datetime
+    base_url: str
     attempt: str
 
 
 @dataclass(frozen=True)
 class Flight:
-    """A batch that was committed as in flight, as its attempt, and who was dropped from it in the same commit."""
+    """A batch that was committed as in flight, as its attempt, and how many people are in it."""
 
     claim: Claim
     people: int
-    dropped: frozenset[int]
 
     @property
     def attempt(self) -> str:
         """The name of the attempt."""
         return self.claim.attempt
+
+
+@dataclass(frozen=True)
+class TakeOff(Flight):
+    """A flight that begins: who was dropped from the batch in its commit, and what was on record for it to carry."""
+
+    dropped: frozenset[int]
+    content: Content
 
 
 @dataclass(frozen=True)

@@ -28,11 +28,12 @@ from newsletter.database.base import table_of
 from newsletter.database.instance import Instance
 from newsletter.delivery.model import AttemptState, BatchState, DeliveryState, SendState
 from newsletter.delivery.tables import Attempt, Batch, Delivery, Send
+from newsletter.editions.tables import Edition
 from newsletter.subscribers.audience import reason_never_to_mail
 from newsletter.subscribers.tables import Subscriber
 
 _send, _batch, _attempt, _delivery = table_of(Send), table_of(Batch), table_of(Attempt), table_of(Delivery)
-_subscriber, _instance = table_of(Subscriber), table_of(Instance)
+_subscriber, _edition, _instance = table_of(Subscriber), table_of(Edition), table_of(Instance)
 _EDITION: BindParameter[int] = bindparam("in_edition")
 _NUMBER: BindParameter[int] = bindparam("in_batch")
 _NOW: BindParameter[datetime] = bindparam("now")
@@ -55,8 +56,9 @@ _PLANNED_HERE = and_(in_batch(_EDITION, _NUMBER), _delivery.c.state == DeliveryS
 _NOT_LOCKED = ~exists().where(_instance.c.locked != "")
 
 _WHAT_MAY_GO = (
-    select(_batch.c.edition, _batch.c.number, _batch.c.variant, _send.c.opened_at)
+    select(_batch.c.edition, _batch.c.number, _batch.c.variant, _send.c.opened_at, _edition.c.base_url)
     .join(_send, _send.c.edition == _batch.c.edition)
+    .join(_edition, _edition.c.serial == _batch.c.edition)
     .where(
         _send.c.state == SendState.RUNNING,
         _send.c.transport == bindparam("transport"),
@@ -107,11 +109,12 @@ TAKE_OFF = (
         _NOT_LOCKED,
     )
     .values(state=BatchState.IN_FLIGHT, attempt=bindparam("as_attempt"))
-    .returning(_batch.c.worker)
+    .returning(
+        _batch.c.worker,
+        select(_send.c.content_hash).where(_send.c.edition == _EDITION).scalar_subquery().label("approved_hash"),
+    )
 )
-"""A batch whose claim still holds is in flight, and gives its worker."""
-
-APPROVED_HASH = select(_send.c.content_hash).where(_send.c.edition == _EDITION)
+"""A batch whose claim still holds is in flight, and gives its worker and the hash that was approved."""
 
 KEEP_THEM_AS_THEY_ARE = (
     select(_subscriber.c.number)

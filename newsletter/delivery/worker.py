@@ -11,7 +11,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
 
@@ -21,9 +21,18 @@ from newsletter.clock import Clock
 from newsletter.database.audit import SCHEDULER
 from newsletter.database.session import DATABASE_AWAY, Database, DatabaseUnusable
 from newsletter.delivery import batches, pacing, plan, steering
-from newsletter.delivery.model import Claim, ContentChanged, Flight, Limits, LostClaim, Slot, Variant, delivery_id
+from newsletter.delivery.model import (
+    Claim,
+    ContentChanged,
+    Flight,
+    Limits,
+    LostClaim,
+    Slot,
+    TakeOff,
+    Variant,
+    delivery_id,
+)
 from newsletter.delivery.queries import list_recipients
-from newsletter.editions.queries import get_content
 from newsletter.editions.tables import Edition
 from newsletter.errors import Refused
 from newsletter.log import get_log
@@ -97,7 +106,7 @@ def _send(worker: Worker, only: tuple[int, int] | None = None) -> Step:
         _give_back(worker, claim, not_before=slot.at)
         return Step.GAVE_UP
     try:
-        batch = build_batch(worker, claim)
+        people = _build(worker, claim)
     except DATABASE_AWAY:
         raise
     except Exception as error:
@@ -125,19 +134,24 @@ def _send(worker: Worker, only: tuple[int, int] | None = None) -> Step:
         return Step.GAVE_UP
     if flight is None:
         return Step.GAVE_UP
-    if flight.dropped:
-        gone = {delivery_id(claim.edition, number) for number in flight.dropped}
-        batch = replace(batch, people=tuple(person for person in batch.people if person.delivery not in gone))
-    receipt = _hand_over(worker, batch, began)
+    receipt = _hand_over(worker, _outgoing(flight, people), began)
     _record(worker, flight, receipt)
     return Step.SENT
 
 
-def build_batch(worker: Worker, claim: Claim) -> OutgoingBatch:
-    """The request for a claimed batch."""
+def _build(worker: Worker, claim: Claim) -> tuple[PersonalMail, ...]:
+    """What is each person's own in a claimed batch."""
     with worker.database.read() as session:
-        content = get_content(session, claim.edition)
         recipients = list_recipients(session, claim.edition, claim.batch)
+    return tuple(_personal(worker, claim, recipients))
+
+
+def _outgoing(flight: TakeOff, people: tuple[PersonalMail, ...]) -> OutgoingBatch:
+    """The request for a batch that took off, to those people of it who were not dropped."""
+    claim, content = flight.claim, flight.content
+    if flight.dropped:
+        gone = {delivery_id(claim.edition, number) for number in flight.dropped}
+        people = tuple(person for person in people if person.delivery not in gone)
     return OutgoingBatch(
         attempt=claim.attempt,
         sender=content.sender,
@@ -146,13 +160,13 @@ def build_batch(worker: Worker, claim: Claim) -> OutgoingBatch:
         html=None if claim.variant is Variant.TEXT else content.html,
         text=content.text,
         date=claim.opened_at,
-        people=tuple(_personal(worker, content.base_url, claim, recipients)),
+        people=people,
     )
 
 
-def _personal(worker: Worker, base_url: str, claim: Claim, recipients: Mapping[int, str]) -> Iterator[PersonalMail]:
+def _personal(worker: Worker, claim: Claim, recipients: Mapping[int, str]) -> Iterator[PersonalMail]:
     # What is the same for everybody is made once: this is where most of the time of a send goes.
-    to_leave, to_choose = f"{base_url}/unsubscribe/", f"{base_url}/preferences/"
+    to_leave, to_choose = f"{claim.base_url}/unsubscribe/", f"{claim.base_url}/preferences/"
     to_leave_html, to_choose_html = html.escape(to_leave), html.escape(to_choose)
     leave_html, leave_text = LinkTag.UNSUBSCRIBE_HTML.value, LinkTag.UNSUBSCRIBE_TEXT.value
     choose_html, choose_text = LinkTag.PREFERENCES_HTML.value, LinkTag.PREFERENCES_TEXT.value

@@ -5,7 +5,7 @@ from __future__ import annotations
 import socket
 from collections.abc import Iterator
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import pytest
 from sqlalchemy import select, update
@@ -193,7 +193,22 @@ def test_refusals_in_a_row_pull_the_brake_before_many_are_refused(database: Data
     assert look(database, edition) == (PAUSED, 24, 1, 5, 0)
 
 
-def test_a_batch_that_cannot_be_built_pauses_its_send_with_the_reason_and_keeps_no_other_from_going(
+def test_a_batch_that_cannot_be_built_pauses_its_send_with_the_reason(database: Database) -> None:
+    class Broken(Tokens):
+        def sign_each(self, *asked: object) -> Iterator[tuple[str, str]]:
+            raise ArithmeticError("nothing can be signed for reader1@example.org")
+
+    transport = FakeTransport()
+    edition, clock = begun(database, transport, 3)
+    sender = replace(worker(database, transport, clock), tokens=Broken(["a key"]))
+    jobs.run_until_idle(sender, RULES)
+    assert transport.batches == []
+    assert look(database, edition) == (PAUSED, 3, 0, 0, 0)
+    with database.read() as session:
+        assert get_progress(session, edition).note == "batch 1 could not be built: ArithmeticError"
+
+
+def test_an_edition_that_cannot_be_read_pauses_its_send_with_the_reason_and_keeps_no_other_from_going(
     database: Database,
 ) -> None:
     transport = FakeTransport()
@@ -205,7 +220,7 @@ def test_a_batch_that_cannot_be_built_pauses_its_send_with_the_reason_and_keeps_
     assert transport.batches == []
     assert look(database, edition) == (PAUSED, 3, 0, 0, 0)
     with database.write() as session:
-        assert get_progress(session, edition).note.startswith("batch 1 could not be built: ")
+        assert get_progress(session, edition).note == "what is stored cannot be read: KeyError"
         session.execute(update(Edition).where(Edition.serial == serial).values(audience=audience))
         boss = find_cast(session).max
         steering.resume(session, edition, actor=boss, now=clock.now(), late_after=RULES.late_after)

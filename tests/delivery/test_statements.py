@@ -54,6 +54,30 @@ def test_no_batch_makes_the_database_read_the_whole_edition(database: Database) 
             assert any("ix_delivery_edition_batch" in row.detail for row in rows), (statement, rows)
 
 
+def test_an_edition_is_read_once_for_each_batch_where_it_is_put_in_flight(database: Database) -> None:
+    transport = FakeTransport(batch_limit=3)
+    clock = planned(database, transport)
+    told: list[str] = []
+
+    @event.listens_for(database.engine, "before_cursor_execute")
+    def asks(connection: Any, cursor: Any, statement: str, parameters: Any, context: Any, many: bool) -> None:
+        told.append(statement)
+
+    @event.listens_for(database.engine, "commit")
+    def commits(connection: Any) -> None:
+        told.append("COMMIT")
+
+    for _ in range(2):
+        told.clear()
+        assert send_next_batch(worker(database, transport, clock)) is Step.SENT
+        read = [number for number, said in enumerate(told) if "edition.html" in said]
+        flies = [number for number, said in enumerate(told) if said.startswith("INSERT INTO attempt")]
+        assert len(read) == len(flies) == 1
+        assert "COMMIT" not in told[read[0] : flies[0]]
+    event.remove(database.engine, "before_cursor_execute", asks)
+    event.remove(database.engine, "commit", commits)
+
+
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 def test_what_is_uncertain_is_found_without_reading_the_whole_edition(database: Database) -> None:
     transport = FakeTransport(batch_limit=3, answers=[Receipt(Outcome.UNCERTAIN, "no answer")])

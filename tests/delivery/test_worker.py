@@ -12,7 +12,15 @@ from newsletter.campaigns.model import AudienceRule
 from newsletter.database.audit import SCHEDULER, SHELL, AuditLine
 from newsletter.database.session import Database
 from newsletter.delivery import batches, planning, steering
-from newsletter.delivery.model import BatchState, DeliveryState, LostClaim, SendState, Verdict, delivery_id
+from newsletter.delivery.model import (
+    BatchState,
+    ContentChanged,
+    DeliveryState,
+    LostClaim,
+    SendState,
+    Verdict,
+    delivery_id,
+)
 from newsletter.delivery.queries import get_progress, list_uncertain
 from newsletter.delivery.tables import Attempt, Batch, Delivery, Send
 from newsletter.delivery.worker import Step, send_next_batch
@@ -229,6 +237,19 @@ def test_changed_bytes_are_never_sent(database: Database) -> None:
         progress = get_progress(session, edition)
         assert (progress.state, progress.handed_over) == (SendState.PAUSED, 2)
         assert "not what was approved" in progress.note
+
+
+def test_links_made_while_the_edition_said_otherwise_are_never_sent(database: Database) -> None:
+    transport = FakeTransport()
+    _, clock = planned(database, 4, transport)
+    with database.write() as session:
+        approved = session.scalars(select(Edition.base_url)).one()
+        session.execute(update(Edition).values(base_url="https://elsewhere.example.org"))
+        claim = batches.claim(session, worker="w", transport="fake", actor=SCHEDULER, now=clock.now())
+        assert claim is not None
+        session.execute(update(Edition).values(base_url=approved))
+    with pytest.raises(ContentChanged), database.write() as session:
+        batches.put_in_flight(session, claim, actor=SCHEDULER, now=clock.now())
 
 
 def test_changed_bytes_are_held_before_a_send_begins(database: Database) -> None:

@@ -98,7 +98,7 @@ def test_an_event_may_come_before_the_answer_is_recorded(
 ) -> None:
     flying = mails[6]
     post(database, flying.event("delivered"))
-    flight = Flight(Claim(1, 3, 1, Variant.HTML, NOON, flying.attempt), 1, frozenset())
+    flight = Flight(Claim(1, 3, 1, Variant.HTML, NOON, "https://news.example.org", flying.attempt), 1)
     with database.write() as session:
         assert not batches.record_answer(session, flight, Receipt(answer, "late"), actor=SCHEDULER, now=LATER)
     assert state_of(database, flying) is DeliveryState.DELIVERED
