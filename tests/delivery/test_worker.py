@@ -46,6 +46,7 @@ from tests.factories import (
     add_cast,
     add_many,
     add_people,
+    add_readers,
     approved_edition,
     ask,
     edition_for,
@@ -151,7 +152,7 @@ def test_each_one_left_out_is_told_with_the_reason(database: Database) -> None:
     edition = scheduled_edition(database, cast, given=snapshot(audience=AudienceRule(topics=("pain",))))
     jobs.reconcile(worker(database, transport, clock), RULES)
     with database.write() as session:
-        add_people(session, 3, now=NOON + timedelta(seconds=1))  # one more has joined since
+        add_readers(session, [NewSubscriber("later@example.org", "en", ())], now=NOON + timedelta(seconds=1))
     run_until_idle(worker(database, transport, clock), RULES)
     with database.read() as session:
         progress = get_progress(session, edition)
@@ -171,7 +172,8 @@ def test_who_was_mailed_lately_is_left_out_where_the_rule_says_so(database: Data
     run_until_idle(worker(database, transport, clock), RULES)
     clock.go(days=5)
     with database.write() as session:
-        add_people(session, 4, now=clock.now() - timedelta(days=1))
+        newest = NewSubscriber("reader4@example.org", "en", ())
+        add_readers(session, [newest], now=clock.now() - timedelta(days=1))
     rule = AudienceRule(not_mailed_within=7)
     with database.write() as session:
         cast = find_cast(session)
