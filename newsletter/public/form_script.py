@@ -8,12 +8,13 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from newsletter.database.session import DatabaseUnusable
+from newsletter.database.session import DATABASE_AWAY
 from newsletter.languages import for_readers
 from newsletter.public.origins import cross_origin_headers
 from newsletter.public.pages import language_of
 from newsletter.public.posts import PostRefused, media_type_of
 from newsletter.public.sign_up_form import Filled, Outcome, form_values, from_json
+from newsletter.public.visitors import WINDOW
 from newsletter.site import site_of
 from newsletter.subscribers.sign_up import Answer
 
@@ -21,6 +22,7 @@ _JSON = "application/json"
 _TOO_LONG = for_readers("This is more than the form can hold.")
 _BUSY = for_readers("The newsletter is busy just now. Please try again in a minute.")
 _CLOSED = for_readers("Nobody can sign up here at present")
+_TOO_OFTEN = for_readers("That was a little too often")
 _FULL = for_readers("Too many people sign up at present. Please try again in an hour.")
 _TAKEN = for_readers("Please look into your inbox: if there is anything to confirm, we have sent you a mail.")
 
@@ -55,6 +57,11 @@ def show_offer(request: Request, stamp: str) -> Response:
     return _answer(request, 200, told)
 
 
+def too_many(request: Request) -> Response:
+    """The answer to a network from which too much comes."""
+    return _say(request, 429, _TOO_OFTEN, {"Retry-After": str(WINDOW * 60)})
+
+
 def answer(request: Request, body: bytes | None, act: Callable[[Request, Filled], Outcome]) -> Response:
     """Have what was sent done, and tell what became of it."""
     try:
@@ -63,7 +70,7 @@ def answer(request: Request, body: bytes | None, act: Callable[[Request, Filled]
         outcome = act(request, from_json(body))
     except PostRefused as error:
         return _say(request, error.status, str(error))
-    except DatabaseUnusable:
+    except DATABASE_AWAY:
         return _say(request, 503, _BUSY, {"Retry-After": "60"})
     if outcome.faults:
         speak = language_of(request).translate

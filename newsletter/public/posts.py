@@ -9,7 +9,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import PlainTextResponse, Response
 
-from newsletter.database.session import DatabaseUnusable
+from newsletter.database.session import DATABASE_AWAY
 from newsletter.languages import for_readers
 from newsletter.public.pages import show_page
 from newsletter.public.visitors import WINDOW, visitors_of
@@ -113,5 +113,5 @@ def _handle(handler: Handler, request: Request, body: bytes | None) -> Response:
         return handler(request, read_form(request, body))
     except PostRefused as error:
         return refused(request, error)
-    except DatabaseUnusable:
+    except DATABASE_AWAY:
         return not_now(request)

@@ -13,7 +13,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import PlainTextResponse, Response
 
-from newsletter.database.session import DatabaseUnusable
+from newsletter.database.session import DATABASE_AWAY
 from newsletter.languages import for_readers
 from newsletter.public import form_script, origins, posts
 from newsletter.public.pages import language_of, show_page
@@ -65,7 +65,7 @@ async def take(request: Request) -> Response:
     if origins.is_from_elsewhere(request) and not origins.form_origin(request):
         return origins.from_elsewhere(request)
     if not visitors_of(request).may_post(request, "subscribe"):
-        return posts.too_many(request)
+        return form_script.too_many(request) if form_script.sends_json(request) else posts.too_many(request)
     try:
         body = await posts.read_body(request, posts.LIMIT)
     except ClientDisconnect:
@@ -83,7 +83,7 @@ def _take(request: Request, body: bytes | None) -> Response:
         outcome = _act(request, filled)
     except PostRefused as error:
         return posts.refused(request, error)
-    except DatabaseUnusable:
+    except DATABASE_AWAY:
         return posts.not_now(request)
     if outcome.faults:
         status = 409 if "wording" in outcome.faults else 422

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import sqlite3
 from typing import Any
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import event, select
 from starlette.testclient import TestClient
 
 from newsletter.database.audit import SHELL
@@ -299,6 +300,22 @@ def test_a_thousand_posts_for_one_mailbox_are_one_mail(running: Running, client:
 
 
 @on_sqlite
+def test_while_the_database_is_away_a_sign_up_is_asked_to_come_again(running: Running, client: Client) -> None:
+    fields = filled_in(running, client(), "ann@example.org")
+    sent_by_script = as_json(running, client)
+    lock = sqlite3.connect(str(running.site.database.file), isolation_level=None)
+    event.listen(running.site.database.engine, "checkout", lambda raw, *_: raw.execute("PRAGMA busy_timeout = 10"))
+    lock.execute("BEGIN IMMEDIATE")
+    for answer in (
+        client().post("/subscribe", data=fields, headers=OWN),
+        client().post("/subscribe", json=sent_by_script, headers=CLINIC),
+    ):
+        assert (answer.status_code, answer.headers["retry-after"]) == (503, "60")
+    lock.close()
+    assert mails_wanted(running) == []
+
+
+@on_sqlite
 def test_one_network_may_not_post_for_ever_and_another_may(running: Running, client: Client) -> None:
     fields = filled_in(running, client(), "ann@example.org")
     app = create_app(running.site)
@@ -308,6 +325,8 @@ def test_one_network_may_not_post_for_ever_and_another_may(running: Running, cli
     assert statuses == [200] * 60 + [429]
     refused = next_door.post("/subscribe", data=fields, headers=OWN)
     assert (refused.status_code, refused.headers["retry-after"]) == (429, "600")
+    script = near.post("/subscribe", json={}, headers=CLINIC)
+    assert (script.status_code, script.json()["message"]) == (429, "That was a little too often")
     assert far.post("/subscribe", data=fields, headers=OWN).status_code == 200
 
 
