@@ -56,8 +56,13 @@ def keep_rows(session: Session, number: int, rows: list[StagedRow]) -> None:
     _change(session, number, {ImportState.READING}, rows=rows[-1].row)
 
 
+def merge(session: Session, number: int, rows: Sequence[int]) -> None:
+    """Say of rows that `statements.find_to_merge` gave that another one has the same address and counts."""
+    statements.merge(session, number, rows)
+
+
 def judge(session: Session, number: int, after: int) -> None:
-    """Compare the rows behind one with each other and with who is here."""
+    """Compare the rows behind one with who is here."""
     statements.judge(session, Stretch(number, after, after + PART))
 
 

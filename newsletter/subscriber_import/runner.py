@@ -25,6 +25,7 @@ from newsletter.subscriber_import.model import ImportState, Wish
 from newsletter.subscriber_import.queries import find_lapsed, find_with_old_rows
 from newsletter.subscriber_import.reading import Reading
 from newsletter.subscriber_import.rows import Terms
+from newsletter.subscriber_import.statements import find_to_merge
 from newsletter.subscriber_import.tables import Import
 from newsletter.subscribers.actions import require_consent_source
 
@@ -96,6 +97,12 @@ class Importer:
                 actions.lapse(session, number, actor=self.actor, now=self.clock.now())
             _delete_rows(self.database, number)
             raise
+        with self.database.read() as session:
+            to_merge = find_to_merge(session, number)
+        for start in range(0, len(to_merge), PART):
+            with self._writing() as session:
+                actions.merge(session, number, to_merge[start : start + PART])
+            self._let_others_in()
         for after in range(0, rows_kept, PART):
             if after:
                 self._let_others_in()

@@ -7,7 +7,7 @@ meanwhile waits for longer.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
 
@@ -30,7 +30,7 @@ from sqlalchemy import (
     update,
 )
 from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.orm import Session, aliased
+from sqlalchemy.orm import Session
 
 from newsletter.database.base import Instant, table_of, words
 from newsletter.delivery.model import BatchState, DeliveryState
@@ -123,8 +123,7 @@ def _sqlite_instant(instant: datetime) -> str:
 
 
 def judge(session: Session, stretch: Stretch) -> None:
-    """Compare rows with each other and with who is here; see `Verdict`. Weakest claims first, none is raised."""
-    _merge(session, stretch)
+    """Compare rows with who is here; see `Verdict`. A claim is only ever weakened."""
     is_new = and_(stretch.holds(), ImportRow.verdict == Verdict.NEW)
     here = select(Subscriber.state).where(Subscriber.address_key == ImportRow.address_key).scalar_subquery()
     has_left = here.in_((SubscriberState.UNSUBSCRIBED, SubscriberState.SUPPRESSED))
@@ -157,17 +156,26 @@ def judge(session: Session, stretch: Stretch) -> None:
         )
 
 
-def _merge(session: Session, stretch: Stretch) -> None:
-    other = aliased(ImportRow)
+def find_to_merge(session: Session, number: int) -> Sequence[int]:
+    """The rows of an import that have the address of another whose wish is stronger, or the same and first.
+
+    One sorting of them all: an index of addresses would be written at random, and cost a million rows half their time.
+    """
     weight = {wish: place for place, wish in enumerate(WEAKEST_FIRST)}
-    mine, theirs = (case(weight, value=rows.wish) for rows in (ImportRow, other))
-    stronger = exists().where(
-        other.address_key == ImportRow.address_key,
-        # As a sum, so that SQLite looks by the address: by the import it would read all of its rows for each of them.
-        other.import_number + 0 == ImportRow.import_number,
-        or_(theirs > mine, and_(theirs == mine, other.row < ImportRow.row)),
+    place = func.row_number().over(
+        partition_by=ImportRow.address_key, order_by=(case(weight, value=ImportRow.wish).desc(), ImportRow.row)
     )
-    _set(session, and_(stretch.holds(), stronger), Verdict.MERGED, null())
+    placed = (
+        select(ImportRow.row, place.label("place"))
+        .where(ImportRow.import_number == number, ImportRow.address_key.is_not(None))
+        .subquery()
+    )
+    return session.scalars(select(placed.c.row).where(placed.c.place > 1).order_by(placed.c.row)).all()
+
+
+def merge(session: Session, number: int, rows: Sequence[int]) -> None:
+    """Say of these rows that another one counts."""
+    _set(session, and_(ImportRow.import_number == number, ImportRow.row.in_(rows)), Verdict.MERGED, null())
 
 
 def _set(session: Session, which: ColumnElement[bool], verdict: Verdict, reason: ColumnElement[Any]) -> None:

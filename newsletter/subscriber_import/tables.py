@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import JSON, ForeignKey, Index, Text
+from sqlalchemy import JSON, ForeignKey, Text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from newsletter.database.base import Base, Instant, Serial, is_one_of, words
@@ -51,7 +51,6 @@ class ImportRow(Base):
         is_one_of("verdict", Verdict),
         is_one_of("reason", Reason),
         is_one_of("doubt", Doubt),
-        Index("ix_import_row_address_key", "address_key"),
         {"sqlite_with_rowid": False},
     )
 

@@ -99,7 +99,6 @@ def upgrade() -> None:
         one_of("doubt", *DOUBTS),
         sqlite_with_rowid=False,
     )
-    op.create_index("ix_import_row_address_key", "import_row", ["address_key"], unique=False)
 
 
 def downgrade() -> None:
