@@ -43,8 +43,8 @@ AGAIN_AFTER = timedelta(seconds=30)
 GIVEN_UP_AFTER = timedelta(days=1)
 """After this nobody waits for a notice any more; they can ask again by then."""
 
-_ASKED_BY_WHO_LEFT = (ReaderNoticeKind.CONFIRM, ReaderNoticeKind.CHOICES)
-"""What also goes to people who have left, since they have just asked for it."""
+_PASSES_UNSUBSCRIBES = (ReaderNoticeKind.CONFIRM, ReaderNoticeKind.CHOICES, ReaderNoticeKind.WELCOME)
+"""What its reader has just asked for: by then they may have left, or SendGrid may not know yet that they came back."""
 
 
 @dataclass(frozen=True)
@@ -143,7 +143,7 @@ def _send(desk: ReaderDesk, notice: WantedReaderNotice) -> Receipt:
         [(name, Mailbox(notice.address))],
         date=notice.wanted_at,
         headers=one_click,
-        to_who_left=notice.kind in _ASKED_BY_WHO_LEFT,
+        to_who_left=notice.kind in _PASSES_UNSUBSCRIBES,
     )
     return send_notice(desk.desk, batch)
 

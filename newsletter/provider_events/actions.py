@@ -9,7 +9,7 @@ from datetime import datetime
 from hashlib import blake2b
 from typing import TypeVar
 
-from sqlalchemy import func, select, update
+from sqlalchemy import exists, func, select, update
 from sqlalchemy.orm import Session
 
 from newsletter.database.audit import PROVIDER, record, without_addresses
@@ -36,8 +36,8 @@ from newsletter.staff.model import StaffActor, require
 from newsletter.staff.roles import Act
 from newsletter.subscribers.actions import suppress, unsubscribe
 from newsletter.subscribers.address import AddressRefused, address_key
-from newsletter.subscribers.model import SubscriberState, SuppressionReason
-from newsletter.subscribers.tables import Subscriber
+from newsletter.subscribers.model import ConsentAct, SubscriberState, SuppressionReason
+from newsletter.subscribers.tables import Consent, Subscriber
 
 CHUNK = 5_000
 """Events that one statement is about; SQLite allows 32,766 values in one."""
@@ -289,11 +289,21 @@ def _fingerprint(event: ProviderEvent, key: str) -> str:
 def _act_on(session: Session, new: Collection[_Heard], key: str, now: datetime) -> None:
     """Suppress addresses and let people leave, in the order in which a batch locks people."""
     for one in sorted(new, key=lambda one: (one.subscriber or 0, one.event.address)):
-        if one.consequence.leaves and one.subscriber is not None:
+        if one.consequence.leaves and one.subscriber is not None and not _had_left_before(session, one):
             unsubscribe(session, one.subscriber, source=SOURCE, actor=PROVIDER, now=now, edition=one.edition or 0)
         if one.consequence.suppress is not None:
             address = one.event.address or _address_of(session, one.subscriber)
             _suppress(session, address, one.consequence.suppress, key, now)
+
+
+def _had_left_before(session: Session, one: _Heard) -> bool:
+    """Whether an event tells only that somebody once left who has confirmed that they read.
+
+    A mail is dropped for who is on the provider's list, and does not say since when: it may be we who put them there
+    before they came back. Which word was the last is known when the list is read, with its dates, every night.
+    """
+    confirmed = exists().where(Consent.subscriber == one.subscriber, Consent.act == ConsentAct.CONFIRMED)
+    return one.event.kind is EventKind.DROPPED and (session.scalar(select(confirmed)) or False)
 
 
 def _address_of(session: Session, subscriber: int | None) -> str:

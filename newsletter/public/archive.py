@@ -45,7 +45,7 @@ def show_newest(request: Request) -> Response:
 def show_year(request: Request) -> Response:
     """All letters of one year."""
     letters = _read(request)
-    year = f"{request.path_params['year']:04}"
+    year = request.path_params["year"]
     of_year = [one for one in letters if _year(one) == year]
     if not of_year:
         return show_page(request, "not_found.html", status=404)

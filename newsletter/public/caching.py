@@ -36,6 +36,6 @@ def _is_known(request: Request, etag: str, changed_at: datetime | None) -> bool:
 def _read_date(text: str) -> datetime | None:
     try:
         read = parsedate_to_datetime(text)
-    except ValueError:
+    except (ValueError, OverflowError):
         return None
     return read if read.tzinfo else read.replace(tzinfo=UTC)

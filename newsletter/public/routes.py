@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from starlette.convertors import StringConvertor, register_url_convertor
 from starlette.routing import BaseRoute, Mount, Route
 from starlette.staticfiles import StaticFiles
 
@@ -31,6 +32,15 @@ POSTED_TO_FROM_ELSEWHERE = (
     "/webhooks/sendgrid/inbound",
 )
 """Forms on the clinic's own site, one click in a mail program (RFC 8058), and the provider."""
+
+
+class _YearConvertor(StringConvertor):
+    """Four digits; `int` takes any number of them, and Python refuses to read more than 4,300."""
+
+    regex = "[0-9]{4}"
+
+
+register_url_convertor("year", _YearConvertor())
 
 
 def _preferences(what: str, handler: preferences.Handler, *, fresh: bool) -> Route:
@@ -61,7 +71,7 @@ ROUTES: tuple[BaseRoute, ...] = (
     Route("/archive", archive.enter, methods=["GET"]),
     Route("/archive/", archive.show_newest, methods=["GET"]),
     Route("/archive/feed.xml", archive.show_feed, methods=["GET"]),
-    Route("/archive/{year:int}", archive.show_year, methods=["GET"]),
+    Route("/archive/{year:year}", archive.show_year, methods=["GET"]),
     Route("/archive/{slug}", archive.show, methods=["GET"]),
     Route("/robots.txt", crawlers.show_robots, methods=["GET"]),
     Route("/sitemap.xml", crawlers.show_sitemap, methods=["GET"]),

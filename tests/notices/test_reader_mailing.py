@@ -120,6 +120,7 @@ def test_the_welcome_can_be_left_by_one_click_of_a_mail_program(database: Databa
     assert headers["List-Unsubscribe-Post"] == "List-Unsubscribe=One-Click"
     leaves = Tokens([KEY]).read(Purpose.UNSUBSCRIBE, link.rpartition("/")[2], now=clock.now())
     assert leaves == Bearer(number)
+    assert mail.to_who_left, "who has come back may still stand on the provider's list of unsubscribes"
 
 
 def test_the_welcome_leads_to_the_newest_letter_that_its_reader_can_read(database: Database, workspace: Path) -> None:

@@ -37,7 +37,7 @@ from newsletter.providers.contract import EventKind, Outcome, Receipt
 from newsletter.schedule.event_jobs import apply_waiting, look_through
 from newsletter.subscribers.model import SubscriberState, SuppressionReason
 from newsletter.subscribers.tables import Consent, Subscriber, Suppression
-from tests.factories import EVENT_RULES, NOON, FakeTransport, StillClock, find_cast, worker
+from tests.factories import EVENT_RULES, NOON, FakeTransport, StillClock, find_cast, sign_up_and_confirm, worker
 from tests.provider_events.posting import (
     EDITION,
     PEOPLE,
@@ -196,6 +196,22 @@ def test_coming_back_to_a_group_raises_nobody(database: Database, mails: list[Ma
     with database.read() as session:
         kinds = {event.kind for event in list_events_of(session, 1, mails[0].subscriber)}
     assert kinds == {EventKind.LEFT_GROUP, EventKind.JOINED_GROUP}
+
+
+@pytest.mark.parametrize("named", [{}, {"newsletter_notice": "reader7t1"}], ids=["of an edition", "of the welcome"])
+def test_who_came_back_does_not_leave_by_a_mail_that_is_dropped_because_they_had_left(
+    database: Database, mails: list[Mail], named: Entry
+) -> None:
+    ann = mails[0]
+    post(database, ann.event("unsubscribe"))
+    with database.write() as session:
+        assert sign_up_and_confirm(session, "reader1@example.org", now=LATER) == ann.subscriber
+    dropped = {**ann.event("dropped", LATER, reason="Unsubscribed Address"), **named}
+    post(database, unnamed(dropped) if named else dropped, now=LATER)
+    assert person_of(database, ann) is SubscriberState.ACTIVE
+
+    post(database, ann.event("unsubscribe", LATER), now=LATER)
+    assert person_of(database, ann) is SubscriberState.UNSUBSCRIBED
 
 
 def test_who_was_allowed_again_is_not_suppressed_by_an_old_event_that_is_repeated(
