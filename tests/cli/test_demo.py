@@ -34,19 +34,20 @@ def test_the_month_reaches_those_who_asked_for_it_once(tmp_path: Path) -> None:
     mailbox = tmp_path / FOLDER / "var" / "mailbox"
     record = tmp_path / FOLDER / "var" / "requests.jsonl"
     recipients = [mail.recipient for mail in list_mails(mailbox)]
-    assert sorted(recipients) == sorted(RECEIVING)
+    # Who has not confirmed yet is mailed the link for it, and no newsletter.
+    assert sorted(recipients) == sorted([*RECEIVING, PENDING])
     for address, reason in ((PENDING, "not confirmed"), (LEFT, "left"), (SUPPRESSED, "suppressed")):
         assert any(address in line and f"({reason})" in line for line in told.splitlines())
     assert "  Of these: 6 delivered, 1 bounced, 0 not heard of yet." in told
     assert any(BOUNCED in line and "bounced (550 5.1.1 no such mailbox)" in line for line in told.splitlines())
     accepted = [entry for entry in read_record(record) if entry.accepted]
-    # One request for those who read HTML, one for those who read text.
-    assert sorted(len(entry.people) for entry in accepted) == [1, 6]
+    # One request for those who read HTML, one for those who read text, one to confirm.
+    assert sorted(len(entry.people) for entry in accepted) == [1, 1, 6]
 
     again = run_demo(tmp_path)
     assert "Nothing is sent twice" in again
-    assert len(list_mails(mailbox)) == len(RECEIVING)
-    assert len([entry for entry in read_record(record) if entry.accepted]) == 2
+    assert len(list_mails(mailbox)) == len(RECEIVING) + 1
+    assert len([entry for entry in read_record(record) if entry.accepted]) == 3
 
 
 def interrupt_demo(folder: Path, step: str) -> None:
@@ -72,4 +73,4 @@ def test_a_demo_that_was_interrupted_goes_on_from_where_it_was(tmp_path: Path) -
         interrupt_demo(tmp_path, step)
     run_demo(tmp_path)
     recipients = [mail.recipient for mail in list_mails(tmp_path / FOLDER / "var" / "mailbox")]
-    assert sorted(recipients) == sorted(RECEIVING)
+    assert sorted(recipients) == sorted([*RECEIVING, PENDING])
