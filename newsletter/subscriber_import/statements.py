@@ -191,11 +191,16 @@ def take_off(session: Session, stretch: Stretch, *, source: str, by: str, contro
     """Take over refusals: the addresses are suppressed, and whoever has one of them here leaves or is suppressed."""
     for wish, reason in REFUSALS.items():
         rows = and_(stretch.holds(), ImportRow.verdict == Verdict.TAKEN_OFF, ImportRow.wish == wish)
-        _suppress(session, rows, reason, source, now)
         concerned = and_(
             Subscriber.address_key.in_(select(ImportRow.address_key).where(rows)),
             Subscriber.state.in_(TAKEN_FROM[wish]),
         )
+        # People first, then their suppressions, as everywhere: who leaves at this moment would wait for us, and we for
+        # them.
+        session.execute(
+            select(Subscriber.number).where(concerned).order_by(Subscriber.number).with_for_update(key_share=True)
+        )
+        _suppress(session, rows, reason, source, now)
         if wish is Wish.LEFT:
             leaving = (
                 select(*_consent(ConsentAct.WITHDRAWN, source, by, controller, now), ImportRow.given_at)

@@ -25,7 +25,7 @@ from newsletter.subscribers.model import (
     SuppressionReason,
     weaker_reasons,
 )
-from newsletter.subscribers.queries import find_subscriber, find_suppression
+from newsletter.subscribers.queries import find_and_lock, find_subscriber, find_suppression
 from newsletter.subscribers.reader_notices import forget_reader_notices
 from newsletter.subscribers.tables import Consent, SignUp, Subscriber, SubscriberTopic, Suppression
 
@@ -215,6 +215,7 @@ def lift_suppression(
     """
     address = check_address(address)
     hashed = address_hash(address, suppression_key)
+    there = find_and_lock(session, address)
     kept = find_suppression(session, address, suppression_key)
     if kept in (None, SuppressionReason.UNSUBSCRIBED):
         return False
@@ -223,7 +224,6 @@ def lift_suppression(
         .where(Suppression.address_hash == hashed)
         .values(reason=SuppressionReason.UNSUBSCRIBED, source=f"lifted: {without_addresses(reason)}", at=now)
     )
-    there = find_subscriber(session, address)
     moved = there and _move(session, there.number, SubscriberState.UNSUBSCRIBED, {SubscriberState.SUPPRESSED})
     if there and moved:
         evidence = Evidence(without_addresses(reason))
@@ -249,8 +249,8 @@ def suppress(
     """
     address = check_address(address)
     hashed = address_hash(address, suppression_key)
+    there = find_and_lock(session, address)
     kept = _keep_suppression(session, hashed, reason, source, now)
-    there = find_subscriber(session, address)
     may_move = {state for state, next_ones in ALLOWED_MOVES.items() if SubscriberState.SUPPRESSED in next_ones}
     moved = there is not None and _move(session, there.number, SubscriberState.SUPPRESSED, may_move) is not None
     if not kept and not moved:

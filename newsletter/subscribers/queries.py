@@ -28,6 +28,17 @@ def find_subscriber(session: Session, address: str) -> Subscriber | None:
     return session.scalar(select(Subscriber).where(Subscriber.address_key == key))
 
 
+def find_and_lock(session: Session, address: str) -> Subscriber | None:
+    """As `find_subscriber`, and nobody else changes this person until the transaction ends.
+
+    Whoever changes a person locks them before anything that refers to them: their suppression, their sign-ups. So two
+    who come at the same moment never wait for each other.
+    """
+    key = address_key(check_address(address))
+    found = select(Subscriber).where(Subscriber.address_key == key).with_for_update(key_share=True)
+    return session.scalar(found.execution_options(populate_existing=True))
+
+
 def get_subscriber(session: Session, address: str) -> Subscriber:
     """The person with an address; raises NotFound, or AddressRefused for what is no address."""
     found = find_subscriber(session, address)

@@ -30,7 +30,7 @@ from newsletter.subscribers.model import (
     Trace,
     Wording,
 )
-from newsletter.subscribers.queries import find_subscriber, find_suppression
+from newsletter.subscribers.queries import find_and_lock, find_subscriber, find_suppression
 from newsletter.subscribers.reader_notices import AnswerLimits, are_too_many, want_reader_notice, was_answered
 from newsletter.subscribers.tables import Consent, ConsentWording, ReaderNotice, SignUp, Subscriber, SubscriberTopic
 
@@ -86,13 +86,15 @@ def sign_up(
     choices = replace(choices, language=check_language(choices.language))
     if are_too_many(session, address, limits, suppression_key=suppression_key, now=now):
         return Answer.TOO_MANY
+    # Before it is asked what stands against it: who is erased at this moment is waited for.
+    person = find_and_lock(session, address)
     reason = find_suppression(session, address, suppression_key)
     if reason not in (None, SuppressionReason.UNSUBSCRIBED):
         record(session, VISITOR, now, "sign-up not answered", "sign-up", reason=str(reason))
         return Answer.TAKEN
     if was_answered(session, address, suppression_key=suppression_key, now=now):
         return Answer.TAKEN
-    person = find_subscriber(session, address) or _add_pending(session, address, choices, suppression_key, now)
+    person = person or _add_pending(session, address, choices, suppression_key, now)
     if person.state in _READING:
         kind = ReaderNoticeKind.HERE_ALREADY
         want_reader_notice(
@@ -112,10 +114,10 @@ def confirm(
     They are welcomed by a mail. False when this very sign-up was confirmed before and they read: a button pressed
     twice. Raises SignUpRefused, whose words pages show translated.
     """
+    person = session.get(Subscriber, subscriber, populate_existing=True, with_for_update={"key_share": True})
     row = session.scalar(
         select(SignUp).where(SignUp.number == number, SignUp.subscriber == subscriber).with_for_update()
     )
-    person = session.get(Subscriber, subscriber)
     if row is None or person is None:
         raise SignUpRefused(_GONE)
     if not _is_open(row, person, now):

@@ -31,7 +31,8 @@ def apply_page(
     source = f"SendGrid, list {name.value}"
     reason = REASON_BY_LIST.get(name)
     new = 0
-    for number, address in concerned.to_refuse:
+    # In the order in which a batch locks people.
+    for number, address in sorted(concerned.to_refuse):
         if reason is None:
             new += unsubscribe(session, number, source=source, actor=actor, now=now)
         else:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -18,10 +19,12 @@ from newsletter.subscriber_import import actions
 from newsletter.subscriber_import.model import ImportState, Wish
 from newsletter.subscriber_import.queries import get_import
 from newsletter.subscriber_import.runner import delete_old_rows
-from newsletter.subscriber_import.tables import ImportRow
+from newsletter.subscriber_import.tables import Import, ImportRow
 from newsletter.subscribers.actions import add_subscriber, erase, suppress, unsubscribe
 from newsletter.subscribers.model import ConsentAct, NewSubscriber, SuppressionReason
 from newsletter.subscribers.queries import get_subscriber, list_consents_of, list_topics_of
+from newsletter.subscribers.tables import Consent
+from tests.delivery.test_stopped import is_blocked
 from tests.factories import (
     KEY,
     NOON,
@@ -200,6 +203,25 @@ def test_an_undone_import_leaves_nobody_who_did_nothing_and_everybody_else(lists
     assert lists.bring_in("email\nann@example.org\n").outcome["added"] == 1, "who was taken away may come again"
     with pytest.raises(Refused, match="only one that was applied can be undone"):
         lists.importer.undo(row.number)
+
+
+@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
+def test_who_leaves_while_a_list_of_who_left_is_applied_has_left(lists: Lists) -> None:
+    _add(lists, "ann")
+    row = lists.stage("email\nann@example.org\n", wish=Wish.LEFT)
+    applying = threading.Thread(target=lists.importer.apply, args=(row.number,))
+    with lists.database.write() as session:
+        ann = get_subscriber(session, "ann@example.org")
+        session.refresh(ann, with_for_update=True)
+        applying.start()
+        assert is_blocked(lists.database, applying)
+        assert unsubscribe(session, ann.number, source="link", actor=SHELL, now=NOON)
+    applying.join(20)
+    with lists.database.read() as session:
+        assert session.get_one(Import, row.number).state is ImportState.APPLIED
+        withdrawn = select(func.count()).where(Consent.subscriber == ann.number, Consent.act == "withdrawn")
+        assert session.scalar(withdrawn) == 1
+    assert lists.suppressed("ann@example.org") == ["unsubscribed"]
 
 
 def _import_and_plan(lists: Lists) -> tuple[int, Worker]:
