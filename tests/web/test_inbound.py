@@ -229,6 +229,9 @@ def test_a_huge_mail_is_read_in_pieces_and_one_that_is_too_large_is_refused(runn
     assert left(running.site) == [ANN]
 
 
+EMAIL = b'Content-Disposition: form-data; name="email"\r\n\r\n'
+
+
 @pytest.mark.parametrize(
     ("kind", "body"),
     [
@@ -240,6 +243,10 @@ def test_a_huge_mail_is_read_in_pieces_and_one_that_is_too_large_is_refused(runn
         ("multipart/form-data; boundary=x", b'--x\r\nContent-Disposition: form-data; name="subject"\r\n\r\nhalf'),
         ("multipart/form-data; boundary=x", b"--x\r\n" + b"A" * 1_000 + b": b\r\n\r\n\r\n--x--\r\n"),
         (f"multipart/form-data; boundary={'x' * 1_000}", b"--x--\r\n"),
+        (
+            "multipart/form-data; boundary=x",
+            b"--x\r\n" + EMAIL + b"Content-Type: message/rfc822\n\n" * 2_000 + b"\r\n--x--",
+        ),
     ],
 )
 def test_what_is_no_post_of_a_mail_is_refused_clearly(running: Running, kind: str, body: bytes) -> None:

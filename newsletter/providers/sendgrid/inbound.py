@@ -98,10 +98,14 @@ class InboundReader:
         """The mail; raises UnreadableMail when the post has no end, or has none of the fields of a mail."""
         if not self._is_whole:
             raise UnreadableMail("it breaks off")
-        if "email" in self._fields:
-            return _whole_mail(self._fields)
-        if "headers" in self._fields or "envelope" in self._fields:
-            return _taken_apart(self._fields)
+        try:
+            if "email" in self._fields:
+                return _whole_mail(self._fields)
+            if "headers" in self._fields or "envelope" in self._fields:
+                return _taken_apart(self._fields)
+        except RecursionError:
+            # Python's parser goes down into parts as deep as they are.
+            raise UnreadableMail("it has parts within parts without end") from None
         raise UnreadableMail("it has no mail")
 
     def _begin_part(self) -> None:
