@@ -20,6 +20,9 @@ _KIND, _STATE = ReaderNoticeKind, SubscriberState
 ANSWERS = (_KIND.CONFIRM, _KIND.HERE_ALREADY)
 """What a sign-up is answered with: whoever types an address can cause these, so they are limited."""
 
+CHOICES_A_DAY = 6
+"""Links to their choices that a person is mailed in 24 hours: whoever holds a forwarded mail can ask for them."""
+
 KEPT_DAYS = 30
 """Days for which it is known what was mailed."""
 
@@ -100,6 +103,8 @@ def want_reader_notice(
         case _KIND.WELCOME:
             cause = f"welcome {subscriber} {now.isoformat()}"
         case _KIND.CHOICES:
+            if _were_choices_mailed_often(session, subscriber, now):
+                return False
             # A fresh link holds for half an hour, and one in ten minutes is enough.
             cause = f"choices {subscriber} {int(now.timestamp()) // 600}"
     number = session.scalar(
@@ -120,6 +125,14 @@ def want_reader_notice(
         .returning(ReaderNotice.number)
     )
     return number is not None
+
+
+def _were_choices_mailed_often(session: Session, subscriber: int, now: datetime) -> bool:
+    lately = ReaderNotice.wanted_at > now - timedelta(days=1)
+    theirs = select(func.count()).where(
+        ReaderNotice.subscriber == subscriber, ReaderNotice.kind == _KIND.CHOICES, lately
+    )
+    return (session.scalar(theirs) or 0) >= CHOICES_A_DAY
 
 
 def take_reader_notice(
@@ -229,13 +242,15 @@ def _waits(now: datetime, wanted_after: datetime) -> ColumnElement[bool]:
 def _may_go(now: datetime) -> ColumnElement[bool]:
     """Whether the statement's notice may go to its Subscriber.
 
-    Whoever has left is mailed only what was asked for with their address or their link; any other refusal stops all.
+    Whoever has left is mailed only what was asked for since, with their address, or with their link; any other refusal
+    stops all.
     """
     refused = exists().where(
         Suppression.address_hash == Subscriber.address_hash, Suppression.reason != SuppressionReason.UNSUBSCRIBED
     )
+    left_since = exists().where(Suppression.address_hash == Subscriber.address_hash, Suppression.at > SignUp.asked_at)
     open_sign_up = exists().where(
-        SignUp.number == ReaderNotice.sign_up, SignUp.confirmed_at.is_(None), SignUp.expires_at > now
+        SignUp.number == ReaderNotice.sign_up, SignUp.confirmed_at.is_(None), SignUp.expires_at > now, ~left_since
     )
     reading = Subscriber.state.in_((_STATE.ACTIVE, _STATE.PAUSED))
     return (

@@ -25,7 +25,7 @@ from newsletter.schedule import jobs
 from newsletter.subscribers.actions import erase, suppress, unsubscribe
 from newsletter.subscribers.model import Choices, ReaderNoticeKind, SuppressionReason
 from newsletter.subscribers.queries import get_subscriber
-from newsletter.subscribers.reader_notices import count_waiting, want_reader_notice
+from newsletter.subscribers.reader_notices import CHOICES_A_DAY, count_waiting, want_reader_notice
 from newsletter.subscribers.sign_up import confirm
 from newsletter.subscribers.tables import ReaderNotice, Subscriber
 from newsletter.subscribers.tokens import Bearer, LinkRefused, Purpose, Tokens
@@ -121,6 +121,39 @@ def test_the_welcome_can_be_left_by_one_click_of_a_mail_program(database: Databa
     leaves = Tokens([KEY]).read(Purpose.UNSUBSCRIBE, link.rpartition("/")[2], now=clock.now())
     assert leaves == Bearer(number)
     assert mail.to_who_left, "who has come back may still stand on the provider's list of unsubscribes"
+
+
+def test_who_leaves_before_they_are_asked_to_confirm_is_asked_nothing(database: Database, workspace: Path) -> None:
+    clock, post = StillClock(), FakeTransport()
+    mailer = ReaderMailer(desk_of(database, workspace, clock, post))
+    with database.write() as session:
+        ask(session, ANN, now=clock.now())
+        number = get_subscriber(session, ANN).number
+    clock.go(seconds=30)
+    with database.write() as session:
+        assert unsubscribe(session, number, source="phone", actor=SHELL, now=clock.now(), reason="they called")
+    assert mailer.look() == 0
+
+    clock.go(days=2)
+    with database.write() as session:
+        ask(session, ANN, now=clock.now())
+    assert mailer.look() == 1, "they ask again"
+
+
+def test_who_holds_a_forwarded_mail_cannot_have_links_mailed_without_end(database: Database) -> None:
+    clock = StillClock()
+    with database.write() as session:
+        number = sign_up_and_confirm(session, ANN, now=clock.now())
+    asked = 0
+    for _ in range(100):
+        clock.go(minutes=11)
+        with database.write() as session:
+            asked += want_reader_notice(
+                session, ReaderNoticeKind.CHOICES, number, ANN, "en", suppression_key=KEY, now=clock.now()
+            )
+    assert asked == CHOICES_A_DAY
+    clock.go(days=1)
+    want(database, ANN, ReaderNoticeKind.CHOICES, clock)
 
 
 def test_the_welcome_leads_to_the_newest_letter_that_its_reader_can_read(database: Database, workspace: Path) -> None:
