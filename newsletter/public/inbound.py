@@ -11,7 +11,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import PlainTextResponse, Response
 
 from newsletter.database.audit import Actor
-from newsletter.database.session import DatabaseUnusable
+from newsletter.database.session import DATABASE_AWAY
 from newsletter.log import get_log
 from newsletter.providers.sendgrid.inbound import LIMIT, InboundMail, InboundReader, UnreadableMail
 from newsletter.providers.sendgrid.signature import SIGNATURE_HEADER, TIMESTAMP_HEADER, SignedStream
@@ -58,7 +58,7 @@ async def receive(request: Request) -> Response:
 def _act(request: Request, site: Site, mail: InboundMail) -> Response:
     try:
         outcome = _leave(site, mail)
-    except DatabaseUnusable:
+    except DATABASE_AWAY:
         return PlainTextResponse("Not now; post it again.\n", 503, {"Retry-After": "60"})
     _log.info("mail came in", outcome=outcome)
     request.app.state.measurements.count_inbound(outcome)

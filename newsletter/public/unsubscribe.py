@@ -12,7 +12,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from newsletter.database.audit import Actor
-from newsletter.database.session import DatabaseBusy
+from newsletter.database.session import DATABASE_AWAY
 from newsletter.languages import for_readers
 from newsletter.public.pages import mask, show_page
 from newsletter.public.posts import Form, PostRefused
@@ -23,6 +23,9 @@ from newsletter.subscribers.tables import Subscriber
 from newsletter.subscribers.tokens import Bearer, LinkRefused, Purpose
 
 SOURCE = "unsubscribe link"
+
+_AGAIN_AFTER = 0.2
+"""Seconds until a database that was away is asked again."""
 
 REASONS = {
     "too often": for_readers("It comes too often"),
@@ -51,7 +54,7 @@ def show(request: Request) -> Response:
 def leave(request: Request) -> Response:
     """Leave, at once; asking twice is as good as once.
 
-    While something else keeps the database for long, this waits for it, and answers 503 when that does not end.
+    While the database is kept by something else or restarts, this waits for it, and answers 503 when that does not end.
     """
     site = site_of(request)
     try:
@@ -63,10 +66,11 @@ def leave(request: Request) -> Response:
         try:
             reads = _leave(site, bearer)
             break
-        except DatabaseBusy:
+        except DATABASE_AWAY:
             if time.monotonic() > give_up:
                 headers = {**PRIVATE, "Retry-After": "60"}
                 return show_page(request, "busy.html", status=503, headers=headers)
+            time.sleep(_AGAIN_AFTER)
     return _show_left(request, reads, told=False)
 
 

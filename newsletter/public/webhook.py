@@ -10,7 +10,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import PlainTextResponse, Response
 
-from newsletter.database.session import DatabaseUnusable
+from newsletter.database.session import DATABASE_AWAY
 from newsletter.provider_events.inbox import LIMIT, is_genuine, keep_post
 from newsletter.providers.sendgrid.signature import SIGNATURE_HEADER, TIMESTAMP_HEADER, PublicKey
 from newsletter.public.posts import read_body
@@ -43,7 +43,7 @@ def _keep(request: Request, site: Site, key: PublicKey, body: bytes) -> Response
     try:
         with site.database.write() as session:
             keep_post(session, body, now=site.clock.now())
-    except DatabaseUnusable:
+    except DATABASE_AWAY:
         # SendGrid posts it again.
         return PlainTextResponse("Not now; post it again.\n", 503, {"Retry-After": "60"})
     return Response(status_code=204)

@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from sqlalchemy import event, select
+from sqlalchemy import event, select, text
 from starlette.routing import Route
 from starlette.testclient import TestClient
 
@@ -21,6 +21,7 @@ from newsletter.subscribers.model import SubscriberState
 from newsletter.subscribers.tables import Subscriber
 from newsletter.subscribers.tokens import Purpose
 from newsletter.web import create_app
+from tests.delivery.test_stopped import is_blocked
 from tests.web.conftest import Client, Running
 
 PICTURE = hashlib.sha256(b"a picture").hexdigest()
@@ -231,3 +232,23 @@ def test_every_public_route_answers_with_a_page_and_no_trace(client: Client) -> 
         answer = client().request("DELETE", route.path.replace("{", "").replace("}", ""))
         assert answer.status_code in (404, 405)
         assert "Traceback" not in answer.text
+
+
+@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
+def test_a_leave_whose_connection_to_the_database_is_cut_is_done_all_the_same(running: Running, client: Client) -> None:
+    database, answers = running.site.database, []
+    path = f"/unsubscribe/{running.token(Purpose.UNSUBSCRIBE)}"
+    leaving = threading.Thread(target=lambda: answers.append(client().post(path).status_code))
+    cut_off = text(
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE cardinality(pg_blocking_pids(pid)) > 0"
+    )
+    with database.write() as session:
+        session.get_one(Subscriber, 1, with_for_update=True)
+        leaving.start()
+        assert is_blocked(database, leaving)
+        with database.read() as other:
+            assert other.scalar(cut_off)
+    leaving.join(20)
+    assert answers == [200]
+    with database.read() as session:
+        assert session.get_one(Subscriber, 1).state is SubscriberState.UNSUBSCRIBED
