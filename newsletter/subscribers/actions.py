@@ -106,7 +106,8 @@ def become_active(session: Session, subscriber: int, choices: Choices, *, by: Ac
     )
     if hashed is None:
         return False
-    session.execute(delete(Suppression).where(Suppression.address_hash == hashed))
+    left = Suppression.reason == SuppressionReason.UNSUBSCRIBED
+    session.execute(delete(Suppression).where(Suppression.address_hash == hashed, left))
     _choose_topics(session, subscriber, choices.topics)
     return True
 
