@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 
 from newsletter.campaigns.model import AudienceRule
 from newsletter.subscribers.consent import REASON_BY_STATE
-from newsletter.subscribers.model import LeftOut
+from newsletter.subscribers.model import LeftOut, SubscriberState
 from newsletter.subscribers.tables import Subscriber, SubscriberTopic, Suppression
 
 
@@ -42,7 +42,7 @@ def resolve_audience(
 
     `at` is the instant for which the question is asked; `joined_before` means the beginning of that day in `zone`.
     `mailed_lately` gives the people whom the rule's `not_mailed_within` leaves out; what was mailed is not known here.
-    Nobody is listed who has no row yet; narrow it further with `.where(...)` over Subscriber.number.
+    Nobody is listed who has no row yet or was erased; narrow it further with `.where(...)` over Subscriber.number.
     """
     cases = reason_never_to_mail()
     cases.append((or_(Subscriber.joined_at.is_(None), Subscriber.joined_at > at), literal(LeftOut.JOINED_LATER.value)))
@@ -58,7 +58,8 @@ def resolve_audience(
         )
     if rule.not_mailed_within and mailed_lately is not None:
         cases.append((Subscriber.number.in_(mailed_lately), literal(LeftOut.MAILED_LATELY.value)))
-    return select(Subscriber.number, Subscriber.text_only, case(*cases, else_=null()).label("reason"))
+    everybody = select(Subscriber.number, Subscriber.text_only, case(*cases, else_=null()).label("reason"))
+    return everybody.where(Subscriber.state != SubscriberState.ERASED)
 
 
 @dataclass(frozen=True)

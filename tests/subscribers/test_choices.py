@@ -8,16 +8,18 @@ import pytest
 from sqlalchemy import delete, func, select, text
 from sqlalchemy.exc import DatabaseError
 
+from newsletter.campaigns.model import AudienceRule
 from newsletter.database.audit import SHELL, Actor
 from newsletter.database.session import Database
 from newsletter.errors import Refused
 from newsletter.subscribers import actions
+from newsletter.subscribers.audience import resolve_audience
 from newsletter.subscribers.consent_ledger import delete_traces
 from newsletter.subscribers.model import Choices, ConsentAct, NewSubscriber, SubscriberState, SuppressionReason, Trace
 from newsletter.subscribers.queries import find_subscriber, find_suppression, list_consents_of, list_topics_of
 from newsletter.subscribers.sign_up import confirm
 from newsletter.subscribers.tables import Consent, ConsentTrace, ReaderNotice, SignUp, Subscriber, SubscriberTopic
-from tests.factories import KEY, NOON, ask, sign_up_and_confirm
+from tests.factories import KEY, LONDON, NOON, ask, sign_up_and_confirm
 
 ANN = "ann@example.org"
 LATER = NOON + timedelta(days=1)
@@ -98,6 +100,8 @@ def test_an_erased_person_is_nobody_and_is_never_mailed_again(database: Database
             assert session.scalar(select(func.count()).select_from(table)) == 0, table
         assert find_subscriber(session, ANN) is None
         assert find_suppression(session, ANN, KEY) is SuppressionReason.ERASED
+        everybody = resolve_audience(AudienceRule(), language="en", at=LATER, zone=LONDON)
+        assert session.execute(everybody).all() == [], "not even left out"
     assert _acts(database, number) == ["asked", "confirmed", "erased"]
     with database.write() as session:
         assert ask(session, ANN, now=LATER + timedelta(days=9)) is None
