@@ -90,10 +90,14 @@ def bounded(raw: object, name: str, packed: int) -> BinaryIO:
 
 @contextmanager
 def explaining(name: str) -> Iterator[None]:
-    """Turn what zlib and zipfile say of a damaged archive into one sentence."""
+    """Turn what zlib and zipfile say of an archive that cannot be read into one sentence."""
     try:
         yield
-    except (zipfile.BadZipFile, gzip.BadGzipFile, zlib.error, EOFError, NotImplementedError, RuntimeError):
+    except NotImplementedError:
+        # So zipfile says that it does not know a way of packing, such as the Deflate64 of Windows.
+        remedy = "Unpack it, and import what is in it."
+        raise refuse(name, "is packed in a way that cannot be read here.", remedy) from None
+    except (zipfile.BadZipFile, gzip.BadGzipFile, zlib.error, EOFError, RuntimeError):
         raise refuse(name, "is damaged, or is not all of it.", "Export it again.") from None
 
 

@@ -120,6 +120,14 @@ def _encrypted() -> bytes:
     return bytes(content)
 
 
+def _of_deflate64() -> bytes:
+    """As Windows packs large files: method 9, in the header of the file and in that of the directory."""
+    content = bytearray(packed(("people.csv", b"email\nann@example.org\n")))
+    for mark, offset in ((b"PK\x03\x04", 8), (b"PK\x01\x02", 10)):
+        struct.pack_into("<H", content, content.index(mark) + offset, 9)
+    return bytes(content)
+
+
 def _lies() -> bytes:
     """An archive that says that 30 MB are 30 bytes."""
     content = bytearray(packed(("people.csv", b"email\n" + b"x@example.org\n" * 2_000_000)))
@@ -149,6 +157,7 @@ BOMBS: dict[str, tuple[Callable[[], bytes], str]] = {
     "absolute.zip": (lambda: packed(("/etc/people.csv", b"email\n")), "whose name leads elsewhere"),
     "many.zip": (lambda: packed(*((f"{n}.csv", b"") for n in range(20_001))), "has 20,001 files in it"),
     "none.zip": (lambda: packed(("readme.md", b"hello")), "has no CSV file in it"),
+    "windows.zip": (_of_deflate64, "packed in a way that cannot be read here"),
     "cut.zip": (lambda: packed(("people.csv", os.urandom(5_000)))[:-40], "is damaged"),
     "cut.csv.gz": (lambda: gzip.compress(b"email\n" + os.urandom(9_000).hex().encode())[:-900], "is damaged"),
     "entities.xlsx": (_entities, "cannot be read as an Excel workbook"),
