@@ -248,7 +248,12 @@ def _may_go(now: datetime) -> ColumnElement[bool]:
     refused = exists().where(
         Suppression.address_hash == Subscriber.address_hash, Suppression.reason != SuppressionReason.UNSUBSCRIBED
     )
-    left_since = exists().where(Suppression.address_hash == Subscriber.address_hash, Suppression.at > SignUp.asked_at)
+    # Said outright: by itself SQLAlchemy looks for Subscriber in the statement around alone, and finds SignUp there.
+    left_since = (
+        exists()
+        .where(Suppression.address_hash == Subscriber.address_hash, Suppression.at > SignUp.asked_at)
+        .correlate(Subscriber, SignUp)
+    )
     open_sign_up = exists().where(
         SignUp.number == ReaderNotice.sign_up, SignUp.confirmed_at.is_(None), SignUp.expires_at > now, ~left_since
     )

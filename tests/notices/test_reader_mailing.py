@@ -140,6 +140,21 @@ def test_who_leaves_before_they_are_asked_to_confirm_is_asked_nothing(database: 
     assert mailer.look() == 1, "they ask again"
 
 
+def test_another_person_who_leaves_keeps_nobody_from_being_asked_to_confirm(
+    database: Database, workspace: Path
+) -> None:
+    clock, post = StillClock(), FakeTransport()
+    mailer = ReaderMailer(desk_of(database, workspace, clock, post))
+    with database.write() as session:
+        other = sign_up_and_confirm(session, "bob@example.org", now=NOON - timedelta(days=2))
+        ask(session, ANN, now=clock.now())
+    clock.go(seconds=30)
+    with database.write() as session:
+        assert unsubscribe(session, other, source="phone", actor=SHELL, now=clock.now(), reason="they called")
+    assert mailer.look() == 1
+    assert post.batches[0].people[0].recipient == Mailbox(ANN)
+
+
 def test_who_holds_a_forwarded_mail_cannot_have_links_mailed_without_end(database: Database) -> None:
     clock = StillClock()
     with database.write() as session:
