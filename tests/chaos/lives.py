@@ -96,7 +96,10 @@ class When(StrEnum):
 
 @dataclass(frozen=True)
 class Moment:
-    """When a process kills itself, or falls asleep: at the nth statement that begins so."""
+    """When a process kills itself, or falls asleep: at the nth statement that says so.
+
+    It may say so anywhere: an INSERT that reads from a WITH begins with that.
+    """
 
     statement: str
     when: When
@@ -332,8 +335,9 @@ def _die_at(engine: Engine, moment: Moment) -> None:
     @event.listens_for(engine, "after_cursor_execute")
     def executed(connection: Any, cursor: Any, statement: str, *rest: Any) -> None:
         nonlocal seen, armed
-        seen += statement.startswith(moment.statement)
-        armed = armed or (seen == moment.nth and statement.startswith(moment.statement))
+        says_so = moment.statement in statement
+        seen += says_so
+        armed = armed or (says_so and seen == moment.nth)
         if armed and moment.when is When.INSIDE:
             come()
 

@@ -393,6 +393,9 @@ class Story:
         how = str(living.moment or "at random")
         if end(living.process, kill=kill):
             self.told.killed[f"{living.part}: {how}"] += 1
+        elif self.plot.workers == 1:
+            # Alone it opens and plans the send, so a moment that does not come is not where the product is any more.
+            assert living.moment not in OPENING, f"{living.part} should have died: {how}"
 
     def _be_without_provider(self, crew: list[Living]) -> None:
         self.provider.kill()
