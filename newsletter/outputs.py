@@ -41,25 +41,19 @@ def _files_of(settings: Settings, campaign: Campaign, mailing: Mailing) -> dict[
     beside = render_mailing(settings, campaign, mailing, pictures_at=f"{slug}-pictures")
     sent = render_mailing(settings, campaign, mailing)
     return {
-        f"{slug}.html": fill_links(beside, settings).html.encode(),
-        f"{slug}.txt": fill_links(sent, settings).text.encode(),
+        f"{slug}.html": fill_links(beside).html.encode(),
+        f"{slug}.txt": fill_links(sent).text.encode(),
         f"{slug}.mjml": beside.mjml.encode(),
-        f"{slug}.eml": _as_eml(settings, mailing, slug, fill_links(sent, settings)),
+        f"{slug}.eml": _as_eml(settings, mailing, slug, fill_links(sent)),
         **{f"{slug}-pictures/{name}": picture.content for name, picture in beside.pictures.items()},
     }
 
 
-def fill_links(mail: RenderedEmail, settings: Settings) -> RenderedEmail:
-    """The mail with sample links in its tags, for looking at only."""
+def fill_links(mail: RenderedEmail) -> RenderedEmail:
+    """The mail with a sample token in its links, for looking at only."""
     html, text = mail.html, mail.text
-    for tag, path in (
-        (LinkTag.UNSUBSCRIBE_HTML, "unsubscribe"),
-        (LinkTag.UNSUBSCRIBE_TEXT, "unsubscribe"),
-        (LinkTag.PREFERENCES_HTML, "preferences"),
-        (LinkTag.PREFERENCES_TEXT, "preferences"),
-    ):
-        link = f"{settings.machine.base_url}/{path}/{SAMPLE_TOKEN}"
-        html, text = html.replace(tag.value, link), text.replace(tag.value, link)
+    for tag in LinkTag:
+        html, text = html.replace(tag.value, SAMPLE_TOKEN), text.replace(tag.value, SAMPLE_TOKEN)
     return RenderedEmail(mail.subject, mail.preheader, html, text, mail.mjml, mail.pictures)
 
 

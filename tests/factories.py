@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from html import escape
 from zoneinfo import ZoneInfo
 
 from sqlalchemy import func, insert, select
@@ -136,9 +137,9 @@ def snapshot(
     """A mailing as `freeze_edition` gives it, with one picture."""
     picture = b"a picture"
     name = hashlib.sha256(picture).hexdigest()
-    leave, choose = LinkTag.UNSUBSCRIBE_HTML.value, LinkTag.PREFERENCES_HTML.value
-    html = f'<a href="{leave}">Leave</a> <a href="{choose}">Choose</a> Grüße'
-    text = f"Leave: {LinkTag.UNSUBSCRIBE_TEXT.value}\nChoose: {LinkTag.PREFERENCES_TEXT.value}\nGrüße\n"
+    leave, choose = LinkTag.UNSUBSCRIBE.link(base_url), LinkTag.PREFERENCES.link(base_url)
+    html = f'<a href="{escape(leave)}">Leave</a> <a href="{escape(choose)}">Choose</a> Grüße'
+    text = f"Leave: {leave}\nChoose: {choose}\nGrüße\n"
     content = Content(
         sender=Mailbox("news@clinic.example.org", "The Clinic"),
         reply_to="desk@clinic.example.org",

@@ -65,6 +65,7 @@ from newsletter.editions.model import Content
 from newsletter.editions.queries import get_content
 from newsletter.errors import Refused
 from newsletter.providers.contract import Outcome, Receipt
+from newsletter.rendering.model import LinkTag
 from newsletter.subscribers.audience import reason_never_to_mail
 from newsletter.subscribers.model import LeftOut
 from newsletter.subscribers.tables import Subscriber
@@ -202,6 +203,8 @@ def _approved_content(session: Session, claim: Claim, approved_hash: str) -> Con
         raise ContentChanged(f"what is stored cannot be read: {type(error).__name__}") from None
     if content.hash() != approved_hash or content.base_url != claim.base_url:
         raise ContentChanged("what is stored is not what was approved")
+    if not all(LinkTag.UNSUBSCRIBE.value in part for part in (content.html, content.text)):
+        raise ContentChanged("what was approved has no link to leave by; stop it, and submit the mailing anew")
     return content
 
 

@@ -6,7 +6,6 @@ over inside a transaction, and nothing before it is on record.
 
 from __future__ import annotations
 
-import html
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -166,26 +165,17 @@ def _outgoing(flight: TakeOff, people: tuple[PersonalMail, ...]) -> OutgoingBatc
 
 def _personal(worker: Worker, claim: Claim, recipients: Mapping[int, str]) -> Iterator[PersonalMail]:
     # What is the same for everybody is made once: this is where most of the time of a send goes.
-    to_leave, to_choose = f"{claim.base_url}/unsubscribe/", f"{claim.base_url}/preferences/"
-    to_leave_html, to_choose_html = html.escape(to_leave), html.escape(to_choose)
-    leave_html, leave_text = LinkTag.UNSUBSCRIBE_HTML.value, LinkTag.UNSUBSCRIBE_TEXT.value
-    choose_html, choose_text = LinkTag.PREFERENCES_HTML.value, LinkTag.PREFERENCES_TEXT.value
+    to_leave = LinkTag.UNSUBSCRIBE.link(claim.base_url).removesuffix(LinkTag.UNSUBSCRIBE.value)
+    leave_tag, choose_tag = LinkTag.UNSUBSCRIBE.value, LinkTag.PREFERENCES.value
     by_mail = leaving_by_mail(worker.inbound_address) if worker.inbound_address else ""
     signed = worker.tokens.sign_each(Purpose.UNSUBSCRIBE, Purpose.PREFERENCES, recipients, claim.edition)
-    # A token is letters, digits and `.-_`: in HTML it stands as it is.
     for (number, address), (leave, choose) in zip(recipients.items(), signed, strict=True):
         name = delivery_id(claim.edition, number)
-        link_to_leave = to_leave + leave
         yield PersonalMail(
             delivery=name,
             recipient=Mailbox(address),
-            substitutions={
-                leave_html: to_leave_html + leave,
-                leave_text: link_to_leave,
-                choose_html: to_choose_html + choose,
-                choose_text: to_choose + choose,
-            },
-            headers=one_click_headers(link_to_leave, by_mail and by_mail + leave),
+            substitutions={leave_tag: leave, choose_tag: choose},
+            headers=one_click_headers(to_leave + leave, by_mail and by_mail + leave),
             custom_args={"newsletter_delivery": name, "newsletter_attempt": claim.attempt},
         )
 

@@ -39,13 +39,14 @@ class Finding:
 
 @dataclass(frozen=True)
 class Draft:
-    """What the checks look at: one mailing, as written and as rendered."""
+    """What the checks look at: one mailing, as written and as rendered with links that begin with `base_url`."""
 
     campaign: Campaign
     mailing: Mailing
     mail: RenderedEmail
     brand: Brand
     clinic: Clinic
+    base_url: str
 
     @property
     def place(self) -> str:

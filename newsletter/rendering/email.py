@@ -58,23 +58,15 @@ def render_email(
         "light": brand.colours.light,
         "dark": brand.colours.dark,
         "logo": pictures.show(brand.logo, LOGO_WIDTH, False),
+        "unsubscribe": LinkTag.UNSUBSCRIBE.link(base_url),
+        "preferences": LinkTag.PREFERENCES.link(base_url),
         "archive_url": f"{base_url}/archive/{archive_slug(campaign, mailing)}" if campaign.in_archive else None,
     }
     folder = workspace / FOLDER
-    marked = render(
-        folder,
-        f"{LAYOUT}.mjml.j2",
-        {**context, "unsubscribe": LinkTag.UNSUBSCRIBE_HTML.value, "preferences": LinkTag.PREFERENCES_HTML.value},
-        language=language,
-    )
+    marked = render(folder, f"{LAYOUT}.mjml.j2", context, language=language)
     if faults := check_mjml(marked):
         raise TemplateFault([replace(f, file=f"{FOLDER}/{f.file or f'{LAYOUT}.mjml.j2'}") for f in faults])
-    text = render(
-        folder,
-        f"{LAYOUT}.txt.j2",
-        {**context, "unsubscribe": LinkTag.UNSUBSCRIBE_TEXT.value, "preferences": LinkTag.PREFERENCES_TEXT.value},
-        language=language,
-    )
+    text = render(folder, f"{LAYOUT}.txt.j2", context, language=language)
     return RenderedEmail(
         subject=mailing.subject,
         preheader=preheader,

@@ -1,4 +1,4 @@
-"""What rendering gives: one mailing as HTML and text, with a tag where each reader's own links go."""
+"""What rendering gives: one mailing as HTML and text, with a tag where each reader's own tokens go."""
 
 from __future__ import annotations
 
@@ -8,16 +8,18 @@ from enum import Enum
 
 
 class LinkTag(Enum):
-    """A place in the rendered mail that each reader's own link fills: once for HTML, once for text.
+    """What stands in the rendered mail in place of each reader's own token, at the end of a link.
 
-    The tags are SendGrid substitution tags: closed, no spaces, none the beginning of another, replaced by plain
-    string replacement in every transport.
+    A token is letters, digits and `.-_`, so the same tag serves HTML and text. The tags are SendGrid substitution tags:
+    closed, no spaces, none the beginning of another, replaced by plain string replacement in every transport.
     """
 
-    UNSUBSCRIBE_HTML = "-unsubscribe-link-html-"
-    UNSUBSCRIBE_TEXT = "-unsubscribe-link-text-"
-    PREFERENCES_HTML = "-preferences-link-html-"
-    PREFERENCES_TEXT = "-preferences-link-text-"
+    UNSUBSCRIBE = "-unsubscribe-token-"
+    PREFERENCES = "-preferences-token-"
+
+    def link(self, base_url: str) -> str:
+        """The link that the tag ends, as it stands in text."""
+        return f"{base_url}/{self.name.lower()}/{self.value}"
 
 
 @dataclass(frozen=True)

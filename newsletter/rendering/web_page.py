@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
+from html import escape
 
 from lxml.html import HtmlElement, document_fromstring, tostring
 
@@ -40,9 +41,9 @@ def put_on_the_web(html: str, *, base_url: str, path: str) -> LetterOnTheWeb:
         comment.drop_tree()
     for element in document.xpath(f'//*[contains(concat(" ", @class, " "), " {MAILED} ")]'):
         _drop_with_holder(element)
-    personal = {tag.value for tag in LinkTag}
+    not_for_here = {*(tag.link(base_url) for tag in LinkTag), f"{base_url}{path}"}
     for link in document.xpath("//a[@href]"):
-        if link.get("href") in personal or link.get("href") == f"{base_url}{path}":
+        if link.get("href") in not_for_here:
             _drop_link(link)
     pictures = document.xpath("//img[@src]")
     for picture in pictures:
@@ -51,7 +52,7 @@ def put_on_the_web(html: str, *, base_url: str, path: str) -> LetterOnTheWeb:
     body = _letter_of(document)
     return LetterOnTheWeb(
         styles="\n".join(_html(style) for style in document.xpath("//head/style")),
-        body=_without_tags(_html(body)),
+        body=_without_tags(_html(body), base_url),
         picture=large.get("src") if large is not None else "",
         alt=large.get("alt", "") if large is not None else "",
     )
@@ -98,7 +99,7 @@ def _html(element: HtmlElement) -> str:
     return text
 
 
-def _without_tags(html: str) -> str:
+def _without_tags(html: str, base_url: str) -> str:
     for tag in LinkTag:
-        html = html.replace(tag.value, "")
+        html = html.replace(escape(tag.link(base_url)), "").replace(tag.value, "")
     return html

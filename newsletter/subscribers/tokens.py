@@ -19,7 +19,8 @@ from newsletter.errors import Refused
 from newsletter.languages import for_readers
 
 _DIGITS = "0123456789abcdefghijklmnopqrstuvwxyz"
-_MAC_SIGNS = 22  # 128 bits in base64url
+_MAC_BYTES = 16
+_MAC_SIGNS = 22  # of them, in base64url
 _URL_SAFE = bytes.maketrans(b"+/", b"-_")
 _TOKEN = re.compile(r"([A-Za-z0-9_-]{22})([0-9a-z]{1,13})\.([0-9a-z]{1,13})(?:\.([0-9a-z]{1,9}))?")
 
@@ -64,9 +65,7 @@ class Tokens:
 
     def __init__(self, keys: Sequence[str]) -> None:
         self._keys = [
-            {purpose: _Mac(key.strip().encode(), f"{purpose.value}:".encode()) for purpose in Purpose}
-            for key in keys
-            if key.strip()
+            {purpose: _Mac(key.strip().encode(), purpose) for purpose in Purpose} for key in keys if key.strip()
         ]
         if not self._keys:
             raise Refused("SECRET_KEY is not set, so links cannot be signed. `newsletter init` writes one to .env.")
@@ -102,24 +101,21 @@ class Tokens:
 
 
 class _Mac:
-    """HMAC-SHA-256 (RFC 2104, 2) of texts with one beginning: its two states are made once, and copied for each.
+    """BLAKE2b with a key (RFC 7693, 2.9) and a personalisation for each purpose: its state is made once, and copied.
 
-    An object of `hmac` gives the same (a test compares them) and can be copied too, but its layers double the time,
-    and two signatures for each reader are much of what a send does: 1.5 ms CPU of 1,000 readers are saved here.
+    Two signatures for each reader are much of what a send does, and HMAC takes two hashes for each.
     """
 
-    def __init__(self, key: bytes, beginning: bytes) -> None:
-        block = hashlib.sha256().block_size
-        filled = (key if len(key) <= block else hashlib.sha256(key).digest()).ljust(block, b"\0")
-        self._inner = hashlib.sha256(bytes(byte ^ 0x36 for byte in filled) + beginning)
-        self._outer = hashlib.sha256(bytes(byte ^ 0x5C for byte in filled))
+    def __init__(self, key: bytes, purpose: Purpose) -> None:
+        # A key is 64 bytes at most.
+        key = key if len(key) <= hashlib.blake2b.MAX_KEY_SIZE else hashlib.blake2b(key).digest()
+        self._state = hashlib.blake2b(key=key, digest_size=_MAC_BYTES, person=purpose.value.encode())
 
     def sign(self, payload: str) -> str:
         """The signs of the MAC, in base64url."""
-        inner, outer = self._inner.copy(), self._outer.copy()
-        inner.update(payload.encode())
-        outer.update(inner.digest())
-        signs = binascii.b2a_base64(outer.digest()[:16], newline=False)
+        state = self._state.copy()
+        state.update(payload.encode())
+        signs = binascii.b2a_base64(state.digest(), newline=False)
         return signs[:_MAC_SIGNS].translate(_URL_SAFE).decode()
 
 

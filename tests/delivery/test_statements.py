@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import re
 from typing import Any
 
 import pytest
@@ -17,6 +18,7 @@ from newsletter.delivery.tables import Batch, Delivery
 from newsletter.delivery.worker import Step, send_next_batch
 from newsletter.editions.tables import Edition
 from newsletter.providers.contract import Outcome, Receipt
+from newsletter.providers.writing import substitute
 from newsletter.rendering.model import LinkTag
 from newsletter.schedule import jobs
 from tests.factories import RULES, FakeTransport, StillClock, add_cast, add_people, scheduled_edition, snapshot, worker
@@ -119,13 +121,16 @@ def test_a_batch_whose_counters_do_not_add_up_is_counted_anew(database: Database
 
 def test_links_are_escaped_where_they_stand_in_html(database: Database) -> None:
     transport = FakeTransport()
-    clock = planned(database, transport, base_url="https://news.example.org/a&b")
+    base_url = "https://news.example.org/a&b"
+    clock = planned(database, transport, base_url=base_url)
     assert send_next_batch(worker(database, transport, clock)) is Step.SENT
-    for person in transport.batches[0].people:
-        given = person.substitutions
-        for in_html, in_text in (
-            (LinkTag.UNSUBSCRIBE_HTML, LinkTag.UNSUBSCRIBE_TEXT),
-            (LinkTag.PREFERENCES_HTML, LinkTag.PREFERENCES_TEXT),
-        ):
-            assert given[in_html.value] == html.escape(given[in_text.value])
-        assert person.headers["List-Unsubscribe"] == f"<{given[LinkTag.UNSUBSCRIBE_TEXT.value]}>"
+    (batch,) = transport.batches
+    for person in batch.people:
+        text, letter = substitute(batch.text, person.substitutions), substitute(batch.html or "", person.substitutions)
+        leave, choose = (f"{base_url}/{path}/" for path in ("unsubscribe", "preferences"))
+        assert set(person.substitutions) == {tag.value for tag in LinkTag}
+        for start in (leave, choose):
+            (link,) = re.findall(re.escape(start) + r"\S+", text)
+            assert f'href="{html.escape(link)}"' in letter
+            if start == leave:
+                assert person.headers["List-Unsubscribe"] == f"<{link}>"

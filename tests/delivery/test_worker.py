@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -31,6 +32,7 @@ from newsletter.editions.tables import Edition
 from newsletter.errors import Refused
 from newsletter.providers.contract import Outcome, OutgoingBatch, PersonalReceipt, Receipt
 from newsletter.providers.mailbox import MailboxTransport, list_mails, read_mail
+from newsletter.rendering.model import LinkTag
 from newsletter.schedule import jobs
 from newsletter.schedule.jobs import run_until_idle
 from newsletter.subscribers.actions import add_subscriber, suppress, unsubscribe
@@ -239,6 +241,23 @@ def test_changed_bytes_are_never_sent(database: Database) -> None:
         progress = get_progress(session, edition)
         assert (progress.state, progress.handed_over) == (SendState.PAUSED, 2)
         assert "not what was approved" in progress.note
+
+
+@pytest.mark.parametrize("part", ["html", "text"])
+def test_a_letter_that_nobody_could_leave_by_is_never_sent(database: Database, part: str) -> None:
+    transport = FakeTransport()
+    given = snapshot()
+    whole = getattr(given.content, part)
+    content = replace(given.content, **{part: whole.replace(LinkTag.UNSUBSCRIBE.value, "")})
+    with database.write() as session:
+        cast = add_cast(session)
+        add_people(session, 4)
+    edition, clock = scheduled_edition(database, cast, given=replace(given, content=content)), StillClock()
+    jobs.reconcile(worker(database, transport, clock), RULES)
+    assert send_next_batch(worker(database, transport, clock)) is Step.GAVE_UP
+    assert transport.batches == []
+    with database.read() as session:
+        assert "no link to leave by" in get_progress(session, edition).note
 
 
 def test_links_made_while_the_edition_said_otherwise_are_never_sent(database: Database) -> None:

@@ -17,7 +17,7 @@ from tests.node import ROOT
 
 SITE = "https://news.example.org"
 PATH = "/archive/2026-11-opening"
-LEAVE = LinkTag.UNSUBSCRIBE_HTML.value
+LEAVE = LinkTag.UNSUBSCRIBE.link(SITE)
 
 
 def body(html: str) -> str:
@@ -88,7 +88,19 @@ def test_what_speaks_to_outlook_and_the_hidden_preheader_are_gone() -> None:
     assert body(hidden + letter) == '<div role="article"><p>Hello</p></div>'
 
 
-PARTS = [*(tag.value for tag in LinkTag), "a", '"', "<p>", "<a href='", "'>", "</a>", "&", "\x00", "é"]
+PARTS = [
+    *(tag.value for tag in LinkTag),
+    *(tag.link(SITE) for tag in LinkTag),
+    "a",
+    '"',
+    "<p>",
+    "<a href='",
+    "'>",
+    "</a>",
+    "&",
+    "\x00",
+    "é",
+]
 
 
 @given(st.lists(st.sampled_from(PARTS)))

@@ -8,15 +8,9 @@ from collections.abc import Iterator
 from html import unescape
 
 from newsletter.preflight.model import Draft, Finding, Level
-from newsletter.rendering.model import LinkTag
 
 VAGUE = frozenset({"click here", "here", "read more", "more", "link", "this link", "learn more", "this"})
 SHORTENERS = ("bit.ly/", "tinyurl.com/", "t.co/", "goo.gl/", "ow.ly/", "is.gd/")
-
-_SLOTS = {
-    LinkTag.UNSUBSCRIBE_HTML.value: LinkTag.UNSUBSCRIBE_TEXT.value,
-    LinkTag.PREFERENCES_HTML.value: LinkTag.PREFERENCES_TEXT.value,
-}
 
 
 def check(draft: Draft) -> Iterator[Finding]:
@@ -27,7 +21,7 @@ def check(draft: Draft) -> Iterator[Finding]:
 
     html, text = draft.mail.html, draft.mail.text
     for href in dict.fromkeys(draft.hrefs()):
-        if _SLOTS.get(href, href.removeprefix("mailto:")) not in text:
+        if href.removeprefix("mailto:") not in text:
             yield finding(Level.STOP, f"the text part lacks the link {href}.", "Add it to the text template.")
         if href.startswith("http://") and not re.match(r"http://(127\.|localhost)", href):
             yield finding(Level.WARN, f"{href} is not encrypted.", "Use https:// when the site has it.")
