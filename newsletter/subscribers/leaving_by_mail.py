@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 
-_TOKEN = re.compile(r"(?<![A-Za-z0-9_-])[A-Za-z0-9_-]{22}[0-9a-z]{1,13}\.[0-9a-z]{1,13}(?![A-Za-z0-9_-])")
+_TOKEN = re.compile(r"(?<![\w-])[0-9a-f]{33,48}\.[0-9a-f]{1,16}(?![\w-])", re.IGNORECASE)
 _MOST_TOKENS = 3
 
 _LEAVE = frozenset(

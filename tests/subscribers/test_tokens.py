@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import hashlib
 import re
 from datetime import timedelta
@@ -25,7 +24,8 @@ def test_a_token_says_whom_it_is_for_and_nothing_opens_another_purpose(
 ) -> None:
     token = TOKENS.sign(purpose, Bearer(who, edition))
     assert TOKENS.read(purpose, token, now=NOON + timedelta(days=36_500)) == Bearer(who, edition)
-    assert re.fullmatch(r"[A-Za-z0-9_-]{22}[0-9a-z.]*[0-9a-z]", token)
+    assert re.fullmatch(r"[0-9a-f]{32}[0-9a-f.]*[0-9a-f]", token)
+    assert TOKENS.read(purpose, token.upper(), now=NOON) == Bearer(who, edition), "whatever a mail program makes of it"
     for other in set(Purpose) - {purpose}:
         with pytest.raises(LinkRefused):
             TOKENS.read(other, token, now=NOON)
@@ -35,7 +35,7 @@ def test_a_token_says_whom_it_is_for_and_nothing_opens_another_purpose(
 def test_a_changed_token_is_refused(who: int, data: st.DataObject) -> None:
     token = TOKENS.sign(Purpose.UNSUBSCRIBE, Bearer(who))
     at = data.draw(st.integers(0, len(token) - 1))
-    other = data.draw(st.sampled_from("09azAZ-_.").filter(lambda sign: sign != token[at]))
+    other = data.draw(st.sampled_from("09afzAFZ-_.").filter(lambda sign: sign.lower() != token[at]))
     changed = token[:at] + other + token[at + 1 :]
     with pytest.raises(LinkRefused):
         TOKENS.read(Purpose.UNSUBSCRIBE, changed, now=NOON)
@@ -52,12 +52,12 @@ def test_many_tokens_are_those_that_are_signed_one_by_one_and_the_mac_is_that_of
     for token, _ in signed:
         secret = key.strip().encode()
         secret = secret if len(secret) <= 64 else hashlib.blake2b(secret).digest()
-        mac = hashlib.blake2b(token[22:].encode(), key=secret, digest_size=16, person=purpose.value.encode()).digest()
-        assert token[:22] == base64.urlsafe_b64encode(mac).decode().rstrip("=")
+        mac = hashlib.blake2b(token[32:].encode(), key=secret, digest_size=16, person=purpose.value.encode())
+        assert token[:32] == mac.hexdigest()
 
 
 def test_links_in_mails_of_years_ago_still_hold() -> None:
-    assert TOKENS.sign(Purpose.UNSUBSCRIBE, Bearer(123_456, 7)) == "FfGrjwaWDB4oHdJPsQ5Kkw2n9c.7"
+    assert TOKENS.sign(Purpose.UNSUBSCRIBE, Bearer(123_456, 7)) == "34a6d5fac20ab17b3e3f616c9180401c1e240.7"
 
 
 @given(st.text(max_size=60))
