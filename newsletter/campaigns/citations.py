@@ -534,7 +534,6 @@ def _short(entry: ReferenceEntry) -> str:
 _LINK = re.compile(
     r"""(?P<url>https?://[^\s<>"“”«»\\^`{|}]+)|\bdoi(?:\.org/|:?\s*)(?P<doi>10\.\d{4,9}/[^\s"“”«»]+)""", re.IGNORECASE
 )
-_DOI = re.compile(r"""10\.\d{4,9}/[^\s"“”«»]+""")
 
 
 def split_links(text: str) -> list[tuple[str, str | None]]:
@@ -582,8 +581,3 @@ def _trim(words: str) -> str:
             break
         words = shorter
     return words
-
-
-def find_dois(reference: str) -> tuple[str, ...]:
-    """The DOIs in a reference, such as 10.1093/brain/awt211, without a closing full stop."""
-    return tuple(_trim(found[0]) for found in _DOI.finditer(reference))

@@ -84,12 +84,6 @@ def list_editions(session: Session) -> Sequence[Edition]:
     return session.scalars(select(Edition).order_by(Edition.serial.desc())).all()
 
 
-def list_waiting(session: Session) -> Sequence[Edition]:
-    """The editions that wait for a reviewer, oldest first."""
-    waiting = Edition.state == EditionState.SUBMITTED
-    return session.scalars(select(Edition).where(waiting).order_by(Edition.serial)).all()
-
-
 def list_due(session: Session, now: datetime) -> Sequence[Edition]:
     """The scheduled editions whose time has come, earliest first."""
     due = (Edition.state == EditionState.SCHEDULED) & (Edition.send_at <= now)

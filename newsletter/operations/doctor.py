@@ -19,6 +19,7 @@ from newsletter.errors import NewsletterError
 from newsletter.operations.dns import check_inbound, check_replies, check_sender_domain
 from newsletter.operations.health import check_backup, check_readiness
 from newsletter.operations.model import Check, State
+from newsletter.provider_events.queries import list_account_events
 from newsletter.providers.connections import http_connection
 from newsletter.providers.sendgrid.account import MAIL_SEND, KeyAnswer, ask_about_key
 from newsletter.providers.smtp.transport import SmtpTransport
@@ -31,6 +32,7 @@ from newsletter.wiring import make_tokens, suppression_key
 TIMEOUT = 5.0
 LISTS_READ_WITHIN = timedelta(days=2)
 """SendGrid's lists are read every night; one that failed is tried again the whole day."""
+ACCOUNT_EVENTS_SHOWN = timedelta(days=30)
 _MEGABYTE = 1_000_000
 _CLOCK_OFF, _CLOCK_WRONG = timedelta(seconds=30), timedelta(minutes=5)
 
@@ -42,7 +44,7 @@ def examine(settings: Settings, database: Database, resolver: Resolver, now: dat
         with database.read() as session:
             checks.append(check_backup(session, now))
             if settings.machine.transport == "sendgrid":
-                checks.append(check_lists(session, now))
+                checks += [check_lists(session, now), *check_account(session, settings, now)]
     checks += [check_disk(settings.workspace), check_time_zone(settings, now), check_base_url(settings)]
     by_sendgrid = settings.machine.transport == "sendgrid"
     if by_sendgrid:
@@ -146,6 +148,16 @@ def check_lists(session: Session, now: datetime) -> Check:
     told = f"read up to {(now - standing.last_whole) / timedelta(hours=1):.0f} hours ago{waiting}"
     late = now - standing.last_whole > LISTS_READ_WITHIN
     return Check(name, State.WARN if late or standing.waiting_because else State.OK, told, remedy)
+
+
+def check_account(session: Session, settings: Settings, now: datetime) -> list[Check]:
+    """What SendGrid told lately of the account itself, such as a warning or that it was suspended."""
+    told = list_account_events(session, now - ACCOUNT_EVENTS_SHOWN)
+    if not told:
+        return []
+    when = in_clinic_time(told[0].at, settings.clinic.zone)
+    said = f"SendGrid told on {when}: {told[0].reason or 'its status has changed'}"
+    return [Check("SendGrid account", State.WARN, said, "Log in to SendGrid, and see what it asks for.")]
 
 
 def check_smtp(settings: Settings) -> Check:

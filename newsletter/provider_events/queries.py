@@ -51,9 +51,9 @@ def list_set_aside(session: Session) -> Sequence[ReceivedPost]:
     return session.scalars(statement.order_by(ReceivedPost.number)).all()
 
 
-def list_account_events(session: Session) -> Sequence[KeptEvent]:
-    """What the provider told of the account itself, newest first."""
-    statement = select(KeptEvent).where(KeptEvent.kind == EventKind.ACCOUNT)
+def list_account_events(session: Session, since: datetime) -> Sequence[KeptEvent]:
+    """What the provider told of the account itself since then, newest first."""
+    statement = select(KeptEvent).where(KeptEvent.kind == EventKind.ACCOUNT, KeptEvent.at >= since)
     return session.scalars(statement.order_by(KeptEvent.at.desc())).all()
 
 

@@ -18,7 +18,7 @@ from newsletter.database.base import Base
 from newsletter.database.session import Database
 from newsletter.editions import actions, rules
 from newsletter.editions.model import ALLOWED_MOVES, OPEN, EditionState, audience_from_json, audience_to_json
-from newsletter.editions.queries import find_damage, find_picture, get_content, get_edition, list_editions, list_waiting
+from newsletter.editions.queries import find_damage, find_picture, get_content, get_edition, list_editions
 from newsletter.editions.tables import Edition
 from newsletter.errors import NotFound, Refused
 from tests.factories import NOON, Cast, add_cast, approved_edition, find_cast, snapshot
@@ -39,7 +39,7 @@ def test_what_is_stored_is_what_was_submitted(database: Database) -> None:
         picture = find_picture(session, given_.pictures[0].sha256)
         assert picture is not None
         assert picture.content == b"a picture"
-        assert [e.id for e in list_waiting(session)] == [row.id]
+        assert [(e.id, e.state) for e in list_editions(session)] == [(row.id, EditionState.SUBMITTED)]
 
 
 def test_a_new_edition_sends_back_or_voids_the_one_before(database: Database) -> None:

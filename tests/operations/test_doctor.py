@@ -6,6 +6,7 @@ import json
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from urllib.parse import quote
@@ -18,10 +19,12 @@ from newsletter.clock import SystemClock
 from newsletter.database.heartbeat import BACKUP_PART, SCHEDULER_PART, record_heartbeat
 from newsletter.database.session import Database
 from newsletter.operations.dns import check_inbound
-from newsletter.operations.doctor import check_base_url, check_keys, check_sendgrid, check_smtp, examine
+from newsletter.operations.doctor import check_account, check_base_url, check_keys, check_sendgrid, check_smtp, examine
 from newsletter.operations.model import Check, State
 from newsletter.settings import Settings, read_settings
+from tests.factories import NOON
 from tests.operations.name_server import answering, resolver_at
+from tests.provider_events.posting import post
 from tests.providers.sendgrid.test_signature import PUBLIC_KEY
 from tests.providers.smtp.running import PASSWORD, USER, running_smtp
 
@@ -176,3 +179,13 @@ def test_the_address_for_leaving_by_mail_is_one_that_sendgrid_takes(
     assert check.state is state
     assert told in check.told
     assert bool(check.remedy) is (state is State.STOP)
+
+
+def test_what_sendgrid_tells_of_the_account_is_passed_on(database: Database, workspace: Path) -> None:
+    post(database, {"event": "account_status_change", "timestamp": int(NOON.timestamp()), "type": "warned"})
+    settings = sending_to(workspace, "https://sendgrid.invalid")
+    with database.read() as session:
+        (told,) = check_account(session, settings, NOON)
+        assert check_account(session, settings, NOON + timedelta(days=31)) == []
+    assert told.state is State.WARN
+    assert told.told == "SendGrid told on Tue 3 Nov 2026, 12:00 (Europe/London): warned"

@@ -110,6 +110,8 @@ def _read_entry(name: str, entry: Mapping[str, Any]) -> ProviderEvent | None:
         kind = EventKind.SOFT_BOUNCE
     # The page has `response` in its example of a deferral and `reason` in its table.
     reason = _text(entry.get("reason") or entry.get("response"))
+    if kind is EventKind.ACCOUNT:
+        reason = ": ".join(part for part in (_text(entry.get("type")), reason) if part)
     return ProviderEvent(
         kind,
         at,
