@@ -112,11 +112,11 @@ def imports(
 
 
 def export(
-    file: Annotated[Path, typer.Argument(help="The CSV file to write; it must not be there yet.")],
+    file: Annotated[Path, typer.Argument(help="The .csv or .xlsx file to write; it must not be there yet.")],
     state: Annotated[str, typer.Option("--state", help="Only those who are active, paused, unsubscribed …")] = "",
     json: Json = False,
 ) -> None:
-    """Write readers into a CSV file, which only you can read and which can be imported again. It is on record."""
+    """Write readers into a CSV or Excel file that only you can read and that can be imported again. It is on record."""
     from newsletter.cli.subscribers import read_state
     from newsletter.clock import SystemClock
     from newsletter.database.audit import SHELL

@@ -15,7 +15,7 @@ from newsletter.database.session import Database
 from newsletter.subscriber_import.columns import Column
 from newsletter.subscriber_import.model import EXPLANATIONS, Verdict
 from newsletter.subscriber_import.queries import get_import, list_rows
-from newsletter.subscriber_import.spreadsheets import write_csv
+from newsletter.subscriber_import.spreadsheets import write_table
 from newsletter.subscribers.model import SubscriberState
 from newsletter.subscribers.tables import Subscriber, SubscriberTopic, Suppression
 
@@ -26,9 +26,9 @@ REFUSED_HEADER = ("file", "row", "reason", "detail", *(column.value for column i
 def export_readers(
     database: Database, target: Path, *, state: SubscriberState | None, actor: Actor, clock: Clock
 ) -> int:
-    """Write everybody who has an address, or those in one state, into a new CSV file; gives how many.
+    """Write everybody who has an address, or those in one state, into a new .csv or .xlsx file; gives how many.
 
-    It is on record before the file is there. Raises Refused when the file is there already.
+    It is on record before the file is there. Raises Refused as `spreadsheets.write_table`.
     """
 
     def on_record(people: int) -> None:
@@ -37,7 +37,7 @@ def export_readers(
             record(session, actor, clock.now(), "subscribers exported", "subscribers", people=people, **told)
 
     with database.snapshot() as session:
-        return write_csv(target, READERS_HEADER, _readers(session, state), before=on_record)
+        return write_table(target, READERS_HEADER, _readers(session, state), before=on_record)
 
 
 def _readers(session: Session, state: SubscriberState | None) -> Iterator[tuple[str, ...]]:
@@ -79,13 +79,14 @@ def _time(instant: datetime | None) -> str:
 
 
 def write_refused(database: Database, number: int, target: Path) -> int:
-    """Write the rows that an import refused into a new CSV file, each with its reason; gives how many.
+    """Write the rows that an import refused into a new .csv or .xlsx file, each with its reason; gives how many.
 
-    Mended, the file can be imported as it is. Of each row it has only what is read of any. Raises Refused as above.
+    Mended, the file can be imported as it is. Of each row it has only what is read of any. Raises Refused as
+    `spreadsheets.write_table`.
     """
     with database.snapshot() as session:
         names = [table["name"] for table in get_import(session, number).tables]
-        return write_csv(target, REFUSED_HEADER, _refused(session, number, names), before=lambda count: None)
+        return write_table(target, REFUSED_HEADER, _refused(session, number, names), before=lambda count: None)
 
 
 def _refused(session: Session, number: int, names: list[str]) -> Iterator[tuple[str, ...]]:

@@ -35,6 +35,10 @@ class Lists:
         """The dry run of a CSV file."""
         file = self.folder / name
         file.write_text(text)
+        return self.stage_file(file, wish=wish)
+
+    def stage_file(self, file: Path, *, wish: Wish = Wish.WANTS) -> Import:
+        """The dry run of a file."""
         return self.importer.stage([file], TERMS, consent_source="old list", controller="A Clinic", wish=wish)
 
     def bring_in(self, text: str, *, wish: Wish = Wish.WANTS) -> Import:

@@ -11,6 +11,7 @@ from tempfile import TemporaryDirectory
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from openpyxl import load_workbook
 from sqlalchemy import select
 
 from newsletter.database.audit import SHELL, AuditLine
@@ -44,10 +45,21 @@ def _readers(database: Database) -> Iterator[Person]:
             yield row.address, row.language, tuple(list_topics_of(session, row.number)), row.text_only
 
 
+def _cells(file: Path) -> list[str]:
+    """What a spreadsheet shows; a formula would be a cell of another kind."""
+    if file.suffix == ".xlsx":
+        rows = load_workbook(file).worksheets[0].iter_rows()
+        cells = [cell for row in rows for cell in row if cell.value is not None]
+        assert {cell.data_type for cell in cells} == {"s"}
+        return [str(cell.value) for cell in cells]
+    with file.open(encoding="utf-8-sig", newline="") as text:
+        return [cell for row in csv.reader(text) for cell in row]
+
+
 @settings(max_examples=30, deadline=None)
-@given(people=PEOPLE)
+@given(people=PEOPLE, ending=st.sampled_from([".csv", ".xlsx"]))
 def test_who_is_written_out_comes_back_as_the_same_people(
-    sqlite_template: Path, people: list[tuple[str, str, list[str], bool, bool]]
+    sqlite_template: Path, people: list[tuple[str, str, list[str], bool, bool]], ending: str
 ) -> None:
     with TemporaryDirectory() as name:
         folder = Path(name)
@@ -64,20 +76,26 @@ def test_who_is_written_out_comes_back_as_the_same_people(
                         unsubscribe(session, row.number, source="link", actor=SHELL, now=NOON)
             except Refused:
                 continue
-        file = folder / "readers.csv"
+        file = folder / f"readers{ending}"
         written = export_readers(here, file, state=None, actor=SHELL, clock=StillClock())
-        with file.open(encoding="utf-8-sig", newline="") as text:
-            cells = [cell for row in csv.reader(text) for cell in row]
+        cells = _cells(file)
         assert not [cell for cell in cells if cell.startswith(tuple(mark for mark in RISKY if mark != "'"))]
         lists = Lists(there, folder, StillClock())
         if written:
-            lists.bring_in(file.read_text("utf-8-sig"))
+            lists.importer.apply(lists.stage_file(file).number)
         assert sorted(_readers(there), key=repr) == sorted(_readers(here), key=repr)
         with here.read() as session:
             gone = [str(row.address) for row in list_subscribers(session, SubscriberState.UNSUBSCRIBED)]
         assert lists.suppressed(*gone) == ["unsubscribed"] * len(gone)
         for database in databases:
             database.close()
+
+
+def test_a_file_that_is_no_table_is_not_written(database: Database, tmp_path: Path) -> None:
+    for name in ("readers", "readers.xls", "readers.ods"):
+        with pytest.raises(Refused, match=r"neither \.csv nor \.xlsx"):
+            export_readers(database, tmp_path / name, state=None, actor=SHELL, clock=StillClock())
+    assert [path for path in tmp_path.iterdir() if path.name.startswith(("readers", "."))] == []
 
 
 def test_an_export_is_on_record_and_writes_over_nothing(database: Database, tmp_path: Path) -> None:
