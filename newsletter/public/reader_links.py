@@ -14,11 +14,9 @@ from starlette.responses import Response
 
 from newsletter.public.pages import mask, show_page
 from newsletter.site import PRIVATE, Site, site_of
-from newsletter.subscribers.model import SubscriberState
+from newsletter.subscribers.model import READING
 from newsletter.subscribers.tables import Subscriber
 from newsletter.subscribers.tokens import Bearer, LinkExpired, LinkRefused, Purpose
-
-_READING = (SubscriberState.ACTIVE, SubscriberState.PAUSED)
 
 
 @dataclass(frozen=True)
@@ -49,7 +47,7 @@ def find_person(session: Session, link: ReaderLink) -> Subscriber | None:
 
 def reads(person: Subscriber) -> bool:
     """Whether somebody reads the newsletter, now or after a pause."""
-    return person.state in _READING
+    return person.state in READING
 
 
 def masked(person: Subscriber) -> str:

@@ -19,6 +19,7 @@ from newsletter.public.posts import Form, PostRefused
 from newsletter.public.reader_links import link_refused
 from newsletter.site import PRIVATE, Site, site_of
 from newsletter.subscribers.actions import tell_why, unsubscribe
+from newsletter.subscribers.model import READING
 from newsletter.subscribers.tables import Subscriber
 from newsletter.subscribers.tokens import Bearer, LinkRefused, Purpose
 
@@ -46,9 +47,10 @@ def show(request: Request) -> Response:
         return link_refused(request, error)
     with site.database.read() as session:
         subscriber = session.get(Subscriber, bearer.subscriber)
-        address = mask(subscriber.address) if subscriber and subscriber.address else ""
+        # Only where it is true: whoever has left is not told that they get it.
+        read = subscriber.address if subscriber and subscriber.state in READING else None
         reads = subscriber.language if subscriber else None
-    return show_page(request, "unsubscribe.html", {"address": address}, reads=reads, headers=PRIVATE)
+    return show_page(request, "unsubscribe.html", {"address": mask(read) if read else ""}, reads=reads, headers=PRIVATE)
 
 
 def leave(request: Request) -> Response:

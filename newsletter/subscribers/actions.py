@@ -17,6 +17,7 @@ from newsletter.subscribers.address import address_hash, address_key, check_addr
 from newsletter.subscribers.consent_ledger import delete_traces, write_consent
 from newsletter.subscribers.model import (
     ALLOWED_MOVES,
+    READING,
     Choices,
     ConsentAct,
     Evidence,
@@ -34,8 +35,6 @@ CHUNK = 5_000
 
 UNKNOWN_LANGUAGE = "und"
 """The code of a language that is not known (BCP 47, RFC 5646, 4.1)."""
-
-_READING = frozenset({SubscriberState.ACTIVE, SubscriberState.PAUSED})
 
 
 def add_subscriber(
@@ -126,7 +125,7 @@ def unsubscribe(
 
     `reason` is what staff have to say about it when they do it in somebody's name.
     """
-    hashed = _move(session, subscriber, SubscriberState.UNSUBSCRIBED, _READING | {SubscriberState.PENDING})
+    hashed = _move(session, subscriber, SubscriberState.UNSUBSCRIBED, READING | {SubscriberState.PENDING})
     if hashed is None:
         return False
     _keep_suppression(session, hashed, SuppressionReason.UNSUBSCRIBED, source, now)
@@ -147,7 +146,7 @@ def tell_why(session: Session, subscriber: int, why: str, *, actor: Actor, now: 
 
 def pause(session: Session, subscriber: int, until: datetime, *, source: str, actor: Actor, now: datetime) -> bool:
     """A person gets nothing until an instant; a second time moves it. False when they do not read at all."""
-    if _move(session, subscriber, SubscriberState.PAUSED, _READING, again=True, paused_until=until) is None:
+    if _move(session, subscriber, SubscriberState.PAUSED, READING, again=True, paused_until=until) is None:
         return False
     end = until.isoformat()
     write_consent(session, subscriber, ConsentAct.PAUSED, Evidence(source), by=actor, now=now, until=end)
@@ -176,7 +175,7 @@ def change_choices(
 ) -> bool:
     """A reader chooses other topics, language or form of mail; False when nothing differs, or they do not read."""
     person = session.get(Subscriber, subscriber, populate_existing=True, with_for_update=True)
-    if person is None or person.state not in _READING:
+    if person is None or person.state not in READING:
         return False
     topics = session.scalars(select(SubscriberTopic.topic).where(SubscriberTopic.subscriber == subscriber)).all()
     before = Choices(person.language, tuple(sorted(topics)), person.text_only)

@@ -23,6 +23,10 @@ class SubscriberState(StrEnum):
     """The person asked to be erased; the row has no address any more."""
 
 
+READING = frozenset({SubscriberState.ACTIVE, SubscriberState.PAUSED})
+"""The states of who has confirmed and gets the newsletter, or will again when a pause is over."""
+
+
 _STATE = SubscriberState
 ALLOWED_MOVES: Mapping[SubscriberState, frozenset[SubscriberState]] = {
     _STATE.PENDING: frozenset({_STATE.ACTIVE, _STATE.UNSUBSCRIBED, _STATE.SUPPRESSED, _STATE.ERASED}),

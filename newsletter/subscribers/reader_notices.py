@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 from newsletter.database.audit import Actor, record, without_addresses
 from newsletter.database.base import insert_or_skip
 from newsletter.subscribers.address import domain_hash, mailbox_hash
-from newsletter.subscribers.model import ReaderNoticeKind, SubscriberState, SuppressionReason
+from newsletter.subscribers.model import READING, ReaderNoticeKind, SubscriberState, SuppressionReason
 from newsletter.subscribers.tables import ReaderNotice, SignUp, Subscriber, Suppression
 
 _KIND, _STATE = ReaderNoticeKind, SubscriberState
@@ -257,7 +257,7 @@ def _may_go(now: datetime) -> ColumnElement[bool]:
     open_sign_up = exists().where(
         SignUp.number == ReaderNotice.sign_up, SignUp.confirmed_at.is_(None), SignUp.expires_at > now, ~left_since
     )
-    reading = Subscriber.state.in_((_STATE.ACTIVE, _STATE.PAUSED))
+    reading = Subscriber.state.in_(READING)
     return (
         Subscriber.address.is_not(None)
         & ~refused

@@ -21,6 +21,7 @@ from newsletter.subscribers.actions import become_active, check_language
 from newsletter.subscribers.address import address_hash, address_key, check_address
 from newsletter.subscribers.consent_ledger import keep_wording, write_consent
 from newsletter.subscribers.model import (
+    READING,
     Choices,
     ConsentAct,
     Evidence,
@@ -46,7 +47,6 @@ class SignUpRefused(Refused):
 
 
 _GONE = for_readers("This sign-up is not here any more. Please sign up again.")
-_READING = (SubscriberState.ACTIVE, SubscriberState.PAUSED)
 
 
 @dataclass(frozen=True)
@@ -95,7 +95,7 @@ def sign_up(
     if was_answered(session, address, suppression_key=suppression_key, now=now):
         return Answer.TAKEN
     person = person or _add_pending(session, address, choices, suppression_key, now)
-    if person.state in _READING:
+    if person.state in READING:
         kind = ReaderNoticeKind.HERE_ALREADY
         want_reader_notice(
             session, kind, person.number, address, person.language, suppression_key=suppression_key, now=now
@@ -255,7 +255,7 @@ def _ask(
 
 def _is_open(row: SignUp, person: Subscriber, now: datetime) -> bool:
     """Whether a sign-up can be confirmed; False when they read already. Raises SignUpRefused."""
-    if person.state in _READING:
+    if person.state in READING:
         return False
     if row.confirmed_at is not None:
         raise SignUpRefused(for_readers("This link was used before. To come back, please sign up again."))

@@ -13,6 +13,7 @@ from newsletter.subscribers.address import AddressRefused, address_key, check_ad
 from newsletter.subscribers.audience import is_suppressed
 from newsletter.subscribers.model import (
     ALLOWED_MOVES,
+    READING,
     ConsentAct,
     SubscriberState,
     SuppressionReason,
@@ -148,12 +149,12 @@ def _left_here() -> ColumnElement[bool]:
 
 def _is_here_again() -> ColumnElement[bool]:
     """Whether the statement's Subscriber reads: nobody who had left comes to this but by confirming it themselves."""
-    return and_(Subscriber.state.in_((SubscriberState.ACTIVE, SubscriberState.PAUSED)), ~is_suppressed())
+    return and_(Subscriber.state.in_(READING), ~is_suppressed())
 
 
 def list_to_add(session: Session, *, after: int, limit: int, now: datetime | None) -> list[Waiting]:
     """The next people behind a number whom SendGrid is to be told of by now; with None, whenever that is."""
-    still_out = Subscriber.state.not_in((SubscriberState.ACTIVE, SubscriberState.PAUSED))
+    still_out = Subscriber.state.not_in(READING)
     return _list_waiting(session, EntryState.TO_ADD, still_out, after=after, limit=limit, now=now)
 
 

@@ -439,3 +439,16 @@ def test_who_is_erased_while_their_mail_is_on_its_way_is_not_heard_of_again(
     assert len(post.batches) == 1
     with database.read() as session:
         assert session.scalars(select(ReaderNotice)).all() == []
+
+
+def test_nothing_that_was_typed_into_the_form_stands_in_the_mail(database: Database, workspace: Path) -> None:
+    clock, post = StillClock(), FakeTransport()
+    typed = "cheap-pills.evil.example"
+    with database.write() as session:
+        ask(session, f"{typed}@example.org", now=clock.now())
+    ReaderMailer(desk_of(database, workspace, clock, post)).look()
+    (mail,) = post.batches
+    (person,) = mail.people
+    assert person.recipient == Mailbox(f"{typed}@example.org")
+    for part in (mail.subject, mail.text, mail.html or "", *person.headers.values()):
+        assert "evil" not in part

@@ -174,6 +174,15 @@ def test_the_page_to_leave_shows_no_whole_address(running: Running, client: Clie
     assert page.count("<form") == page.count("<button") == 1
 
 
+def test_who_has_left_is_not_told_that_they_get_it(running: Running, client: Client) -> None:
+    link = f"/unsubscribe/{running.token(Purpose.UNSUBSCRIBE)}"
+    assert "We send our newsletter to" in client().get(link).text
+    client().post(link)
+    page = client().get(link).text
+    assert "We send our newsletter" not in page
+    assert page.count("<button") == 1
+
+
 def test_personal_pages_are_kept_by_nobody(running: Running, client: Client) -> None:
     for name in ("unsubscribe", "preferences"):
         headers = client().get(f"/{name}/{running.token(Purpose(name))}").headers
