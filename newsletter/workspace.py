@@ -16,9 +16,12 @@ STARTER = ("campaigns", "templates", "subscribers", "newsletter.toml")
 """What a workspace begins with; newsletter.toml comes last, because a folder that has it is a workspace."""
 
 GITIGNORE = """\
-# Keys, and what the newsletter remembers. Neither belongs into version control.
+# Keys, what the newsletter remembers, and lists of readers. None of it belongs into version control.
 .env
 var/
+/*.csv
+/*.xlsx
+/*.zip
 """
 
 ENV = """\

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import closing
+from datetime import datetime
 from pathlib import Path
 from typing import Annotated
 
@@ -65,7 +66,10 @@ def check(json: Json = False) -> None:
 
 @app.command()
 def backup(
-    target: Annotated[Path, typer.Argument(metavar="FILE|DIR", help="A new file, or a folder that gets one.")],
+    target: Annotated[
+        Path,
+        typer.Argument(metavar="FILE|DIR", help="A folder that gets a new file, or the name of one, with an ending."),
+    ],
     json: Json = False,
 ) -> None:
     """Write everything in the database into one file, pictures too, while sends go on. Only you may read it."""
@@ -78,7 +82,7 @@ def backup(
     from newsletter.migrations import pending
 
     now = SystemClock().now()
-    file = target / f"newsletter-{now:%Y%m%dT%H%M%SZ}.jsonl.gz" if target.is_dir() else target
+    file = target if target.suffix and not target.is_dir() else _file_in(target, now)
     with closing(open_database(load_settings().database_url)) as database:
         # An older database can be kept as it is: that is what one does before an upgrade.
         pending(database.engine)
@@ -91,6 +95,16 @@ def backup(
     say(f"{file}: {sum(contents.rows.values())} rows in {len(contents.rows)} tables. It holds readers' addresses.")
     say(f"Keep a copy elsewhere, and apart from it the keys from .env: {' and '.join(_KEYS)}.")
     say("Without them, links in mails that were sent stop working, and erased people are not recognised.")
+
+
+def _file_in(folder: Path, now: datetime) -> Path:
+    from newsletter.errors import Refused
+
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise Refused(f"The folder {folder} cannot be made ({error.strerror}). Name another.") from None
+    return folder / f"newsletter-{now:%Y%m%dT%H%M%SZ}.jsonl.gz"
 
 
 _KEYS = ("NEWSLETTER_SECRET_KEY", "NEWSLETTER_SUPPRESSION_KEY")

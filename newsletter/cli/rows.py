@@ -30,13 +30,21 @@ As = Annotated[
 
 @contextmanager
 def opened(settings: Settings) -> Iterator[Database]:
-    """The workspace's database; a new one gets its tables, one that lacks steps is refused with what to do."""
+    """The workspace's database; a new one gets its tables, one that lacks steps is refused with what to do.
+
+    So is an empty one where the workspace belongs to another: most likely its name is misspelt.
+    """
     from newsletter import migrations
     from newsletter.database.session import open_database
     from newsletter.errors import Refused
 
     with closing(open_database(settings.database_url)) as database:
         if migrations.is_empty(database.engine):
+            if settings.instance_file.exists():
+                raise Refused(
+                    "DATABASE_URL leads to a database with nothing in it, and this workspace has one already. "
+                    "Mend DATABASE_URL; if a new one is meant: newsletter database upgrade"
+                )
             from newsletter.migrations.steps import upgrade
 
             upgrade(database.engine)

@@ -167,7 +167,10 @@ def refuse_taken_port(host: str, port: int) -> None:
         try:
             probe.bind((host, port))
         except OSError as error:
-            raise Refused(f"Cannot listen on {host}:{port} ({error.strerror}). Choose another with --port.") from None
+            raise Refused(
+                f"Cannot listen on {host}:{port} ({error.strerror}). Does newsletter serve run already? "
+                "Otherwise choose another with --port."
+            ) from None
 
 
 def free_port() -> int:

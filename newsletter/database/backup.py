@@ -283,6 +283,8 @@ def _lines(file: Path) -> Iterator[bytes]:
 def _new_file(target: Path) -> Iterator[BinaryIO]:
     if target.exists():
         raise Refused(f"{target} is there already; nothing was changed. Name another file.")
+    if not target.parent.is_dir():
+        raise Refused(f"The folder {target.parent} is not there. Make it, or name another.")
     part = target.with_name(f".{target.name}.part")
     try:
         part.unlink(missing_ok=True)

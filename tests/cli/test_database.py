@@ -90,7 +90,28 @@ def test_nothing_is_written_over(shell: Shell, tmp_path: Path) -> None:
     shell("database", "backup", str(file))
     assert "is there already" in shell.refused("database", "backup", str(file))
     assert "is not empty: it has rows in" in shell.refused("database", "restore", str(file))
-    shell.refused("database", "backup", str(tmp_path / "no" / "folder" / "x.gz"))
+    assert "The folder" in shell.refused("database", "backup", str(tmp_path / "no" / "folder" / "x.gz"))
+
+
+def test_a_folder_for_backups_is_made_and_takes_one_every_night(shell: Shell, tmp_path: Path) -> None:
+    folder = tmp_path / "kept" / "backups"
+    shell("database", "backup", str(folder))
+    (first,) = folder.iterdir()
+    assert first.name.endswith(".jsonl.gz")
+    assert folder.stat().st_mode & 0o077 == 0
+    file = tmp_path / "a-file"
+    file.write_bytes(b"")
+    assert "cannot be made" in shell.refused("database", "backup", str(file))
+
+
+def test_a_misspelt_database_is_not_taken_for_a_new_one(
+    shell: Shell, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shell("scheduler", "--once")
+    monkeypatch.setenv("NEWSLETTER_DATABASE_URL", f"sqlite:///{tmp_path / 'misspelt.sqlite3'}")
+    assert "a database with nothing in it" in shell.refused("status")
+    shell("database", "upgrade")
+    shell("status")
 
 
 @pytest.mark.parametrize("empty_database_url", ["postgresql"], indirect=True)
