@@ -111,6 +111,10 @@ def tidy_runs(runs: Iterable[Run]) -> tuple[Run, ...]:
 # --- Markdown ---------------------------------------------------------------------------------------------------
 
 
+ROW = "|"
+"""The marker of an item that was a row of a table."""
+
+
 def write_markdown(blocks: Sequence[Block]) -> str:
     """The blocks as Markdown that reads back as the same words, each block told apart by an empty line."""
     parts: list[str] = []
@@ -121,7 +125,8 @@ def write_markdown(blocks: Sequence[Block]) -> str:
         if block.kind == "item":
             depth = min(block.level, len(offsets))
             indent = sum(offsets[:depth])
-            marker = f"{block.marker} " if re.fullmatch(r"\d{1,9}[.)]", block.marker) else "- "
+            numbered = re.fullmatch(r"\d{1,9}[.)]", block.marker)
+            marker = f"{block.marker} " if numbered else f"{_bullet(block, before, styles.get(depth))} "
             offsets = [*offsets[:depth], len(marker)]
             text = marker + _lines(block, indent + len(marker))
             close = before is not None and before.kind == "item" and styles.get(depth, marker[-2]) == marker[-2]
@@ -139,6 +144,14 @@ def write_markdown(blocks: Sequence[Block]) -> str:
         parts.append(text)
         before = block
     return "".join(parts) + ("\n" if parts else "")
+
+
+def _bullet(block: Block, before: Block | None, last: str | None) -> str:
+    """The sign of an item; another one begins another list, so that a table stays apart from the list beside it."""
+    if last is None or last not in "-*":
+        return "-"
+    beside_a_table = before is not None and (before.marker == ROW) != (block.marker == ROW)
+    return {"-": "*", "*": "-"}[last] if beside_a_table else last
 
 
 def _lines(block: Block, indent: int) -> str:

@@ -22,7 +22,7 @@ from docx.oxml.parser import parse_xml
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
-from newsletter.campaigns.article_blocks import Block, Run, plain_block, tidy_runs
+from newsletter.campaigns.article_blocks import ROW, Block, Run, plain_block, tidy_runs
 from newsletter.errors import ImportRefused
 from newsletter.staff_files import FileFaults, split_front_matter
 
@@ -472,7 +472,7 @@ class _Word:
                 for block in cell:
                     runs += [Run("; "), *block.runs] if runs else block.runs
             if runs:
-                yield Block("item", tidy_runs(replace(run, text=run.text.replace("\n", " ")) for run in runs), 0, "-")
+                yield Block("item", tidy_runs(replace(run, text=run.text.replace("\n", " ")) for run in runs), 0, ROW)
 
     def _paragraph(self, paragraph: Any) -> Iterator[Block]:
         style_id = paragraph.find(f"{_W}pPr/{_W}pStyle")

@@ -319,6 +319,20 @@ def test_what_a_mail_cannot_hold_is_named(tmp_path: Path) -> None:
     )
 
 
+def test_a_table_stays_apart_from_the_lists_beside_it() -> None:
+    def write(document: Any) -> None:
+        document.add_paragraph(TITLE, style="Title")
+        document.add_paragraph("Get up at the same hour", style="List Bullet")
+        table = document.add_table(2, 2)
+        for row, (hour, what) in enumerate([("Hour", "What"), ("Seven", "Get up")]):
+            table.cell(row, 0).text, table.cell(row, 1).text = hour, what
+        document.add_paragraph("Go out into the light", style="List Bullet")
+
+    assert read_word(write).body == (
+        "- Get up at the same hour\n\n* Hour; What\n* Seven; Get up\n\n- Go out into the light\n"
+    )
+
+
 def link(document: Any, text: str, address: str) -> Any:
     kind = "http://schemas.openxmlformats.org/officeDocument/2006/relationships/hyperlink"
     element = wrapped("w:hyperlink", run(text))
