@@ -33,6 +33,11 @@ def say(text: str) -> None:
     sys.stdout.write(text + "\n")
 
 
+def warn(text: str) -> None:
+    """Print one line for a person beside the result, which a program may be reading."""
+    sys.stderr.write(text + "\n")
+
+
 def people(count: int) -> str:
     """So many people, in words."""
     return f"{count} {'person' if count == 1 else 'people'}"

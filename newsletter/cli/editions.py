@@ -1,4 +1,4 @@
-"""Commands for editions, until they go out: from submit and approve to schedule, send-now, take-back and cancel."""
+"""Commands for editions that were submitted, until they go out: approve, schedule, send-now, take-back and cancel."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from newsletter.cli.campaigns import CampaignName, MailingName
 from newsletter.cli.console import Json, agrees, load_settings, say, say_json
 from newsletter.cli.rows import As, acting, opened
 from newsletter.cli.shown import edition_as_json, edition_line, progress_as_json, say_progress
@@ -22,34 +21,9 @@ app = typer.Typer(no_args_is_help=True, help="Editions: what was submitted, appr
 
 def register(parent: typer.Typer) -> None:
     """Add these commands to the command line."""
-    for command in (submit, approve, send_back, schedule, send_now, take_back, cancel):
+    for command in (approve, send_back, schedule, send_now, take_back, cancel):
         parent.command(command.__name__.replace("_", "-"))(command)
     parent.add_typer(app, name="editions")
-
-
-def submit(campaign: CampaignName, by: As = "", mailing: MailingName = None, json: Json = False) -> None:
-    """Freeze a mailing as an edition that waits for a second person's approval."""
-    from newsletter.editions import actions
-    from newsletter.editions.freeze import freeze_edition
-    from newsletter.errors import Refused
-    from newsletter.wiring import check_mailing, choose_mailings, read_named_campaign, render_mailing
-
-    settings = load_settings()
-    month = read_named_campaign(settings, campaign)
-    snapshots = []
-    for chosen in choose_mailings(month, mailing):
-        mail = render_mailing(settings, month, chosen)
-        if not check_mailing(settings, month, chosen, mail).may_pass:
-            raise Refused(f"{chosen.name} cannot be submitted yet. See what to mend: newsletter check {month.id}")
-        snapshots.append(freeze_edition(mail, month, chosen, settings))
-    with acting(settings, by, Act.SUBMIT) as (session, actor, now):
-        rows = [actions.submit(session, snapshot=one, actor=actor, now=now) for one in snapshots]
-    if json:
-        say_json([edition_as_json(row) for row in rows])
-        return
-    for row in rows:
-        say(f"{row.id} waits for approval.")
-        say(f"  Another person reads it, and then: newsletter approve {row.id} --as EMAIL")
 
 
 def approve(edition: EditionId, by: As = "", json: Json = False) -> None:

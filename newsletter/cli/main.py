@@ -21,6 +21,7 @@ from newsletter.cli import (
     sends,
     serve,
     staff,
+    submitting,
     subscriber_import,
     subscribers,
     suppressions,
@@ -42,6 +43,7 @@ workspace.register(app)
 campaigns.register(app)
 articles.register(app)
 audience.register(app)
+submitting.register(app)
 editions.register(app)
 sends.register(app)
 events.register(app)

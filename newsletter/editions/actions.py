@@ -24,6 +24,10 @@ from newsletter.staff.notices import want_notice
 from newsletter.staff.roles import Act
 
 
+class NothingToSubmit(Refused):
+    """A mailing has gone out, or has an edition with exactly its content: nobody has to do anything about it."""
+
+
 def submit(
     session: Session,
     *,
@@ -307,17 +311,19 @@ def _require_same_campaign(other: Edition, snapshot: Snapshot) -> None:
 
 def _make_way(session: Session, other: Edition, content_hash: str, actor: StaffActor, now: datetime) -> None:
     if other.state is EditionState.SENDING:
-        raise Refused(
+        raise NothingToSubmit(
             f"{other.id} of this mailing is going out or has gone out; a mailing is sent once. "
             "What is new belongs in another mailing of the campaign."
         )
+    # Of a held one the approval may have run out, and then the same content is submitted again.
+    if other.state in OPEN - {EditionState.HELD} and other.content_hash == content_hash:
+        stands = "waits for approval" if other.state is EditionState.SUBMITTED else f"is {other.state.value}"
+        raise NothingToSubmit(f"Nothing has changed: {other.id} {stands} with exactly this content.")
     if other.state in (EditionState.SCHEDULED, EditionState.HELD):
         how = "take-back" if other.state is EditionState.SCHEDULED else "cancel"
         raise Refused(f"{other.id} of this mailing is {other.state.value}. First: newsletter {how} {other.id}")
     if other.state not in OPEN:
         return
-    if other.content_hash == content_hash:
-        raise Refused(f"Nothing has changed: {other.id} is {other.state.value} with exactly this content.")
     replaced = "a newer edition was submitted"
     to = EditionState.SENT_BACK if other.state is EditionState.SUBMITTED else EditionState.VOID
     _move(session, other, to, note=replaced)

@@ -34,6 +34,13 @@ class Shell:
         assert "Traceback" not in err
         return err
 
+    def exits(self, code: int, *words: str) -> str:
+        """All that a command says, the result and what is beside it; fails unless it exits with a code."""
+        ended, out, err = self._run(words)
+        assert ended == code, out + err
+        assert "Traceback" not in err
+        return out + err
+
     def _run(self, words: tuple[str, ...]) -> tuple[int, str, str]:
         with pytest.raises(SystemExit) as ended:
             main(words)
@@ -76,6 +83,88 @@ def test_a_month_travels_from_draft_to_inbox(shell: Shell, workspace: Path) -> N
     assert "every edition is as it was approved" in shell("database", "check")
     assert "a mailing is sent once" in shell.refused("submit", "2026-11", "-m", "opening", "--as", "ada@example.org")
     assert "its send is finished" in shell.refused("stop", EDITION, "--as", "max@example.org")
+
+
+OTHER = "2026-11-watch-and-listen-1"
+ADA = ("--as", "ada@example.org")
+
+
+def test_a_month_is_submitted_without_the_mailing_that_waits_already(shell: Shell) -> None:
+    shell("submit", "2026-11", "--mailing", "opening", *ADA)
+    said = shell("submit", "2026-11", *ADA)
+    assert f"{OTHER} waits for approval.\n" in said
+    assert f"opening was not submitted. Nothing has changed: {EDITION} waits for approval with exactly this" in said
+    again = shell.exits(1, "submit", "2026-11", *ADA)
+    assert "Nothing was submitted, for nothing is new." in again
+    assert [row["id"] for row in json.loads(shell("editions", "list", "--json"))] == [OTHER, EDITION]
+
+
+def test_a_month_is_submitted_without_the_mailing_that_has_gone_out(shell: Shell) -> None:
+    shell("submit", "2026-11", "--mailing", "opening", *ADA)
+    shell("approve", EDITION, "--as", "rhea@example.org")
+    shell("schedule", EDITION, "--as", "max@example.org", "--at", "now")
+    shell("scheduler", "--once")
+    said = json.loads(shell("submit", "2026-11", *ADA, "--json"))
+    assert [row.get("id") for row in said] == [OTHER, None]
+    assert (said[1]["mailing"], said[1]["to_mend"]) == ("opening", False)
+    assert "a mailing is sent once" in said[1]["refused"]
+
+
+@pytest.mark.parametrize("unready", ["opening", "watch-and-listen"])
+def test_a_mailing_that_must_be_mended_does_not_keep_back_the_other(
+    shell: Shell, workspace: Path, unready: str
+) -> None:
+    campaign = next(workspace.glob("campaigns/2026-11-*/campaign.yaml"))
+    subject = {"opening": "Pain that was learned", "watch-and-listen": "Four voices"}[unready]
+    whole = campaign.read_text("utf-8")
+    campaign.write_text(whole.replace(f"subject: {subject}", "subject: TODO"), "utf-8")
+    said = shell.exits(1, "submit", "2026-11", *ADA)
+    ready = ({"opening", "watch-and-listen"} - {unready}).pop()
+    assert f"2026-11-{ready}-1 waits for approval." in said
+    assert f"{unready} was not submitted. It cannot be submitted yet:\n  stop  campaigns/" in said
+    assert f"newsletter submit 2026-11 --mailing {unready} --as EMAIL" in said
+    assert [row["mailing"] for row in json.loads(shell("editions", "list", "--json"))] == [ready]
+    assert "cannot be submitted yet" in shell.refused("submit", "2026-11", "--mailing", unready, *ADA)
+    campaign.write_text(whole, "utf-8")
+    assert f"2026-11-{unready}-1 waits for approval." in shell("submit", "2026-11", *ADA)
+
+
+def test_a_scheduled_mailing_that_was_changed_is_left_alone_and_the_way_out_is_named(
+    shell: Shell, workspace: Path
+) -> None:
+    shell("submit", "2026-11", "--mailing", "opening", *ADA)
+    shell("approve", EDITION, "--as", "rhea@example.org")
+    shell("schedule", EDITION, "--as", "max@example.org", "--at", "in 10 minutes")
+    assert "Nothing has changed: 2026-11-opening-1 is scheduled" in shell.exits(
+        1, "submit", "2026-11", "-m", "opening", *ADA
+    )
+    campaign = next(workspace.glob("campaigns/2026-11-*/campaign.yaml"))
+    campaign.write_text(campaign.read_text("utf-8").replace("Pain that was", "Pain that is"), "utf-8")
+    said = shell.exits(1, "submit", "2026-11", *ADA)
+    assert f"{OTHER} waits for approval." in said
+    assert f"First: newsletter take-back {EDITION}" in said
+    assert json.loads(shell("editions", "show", EDITION, "--json"))["state"] == "scheduled"
+
+
+def test_nobody_submits_a_part_who_may_not_submit(shell: Shell) -> None:
+    shell("staff", "add", "gil@example.org", "--role", "administrator", "--as", "root@example.org")
+    assert "may not submit an edition" in shell.refused("submit", "2026-11", "--as", "gil@example.org")
+    assert "is not a member of staff" in shell.refused("submit", "2026-11", "--as", "eve@example.org")
+    assert json.loads(shell("editions", "list", "--json")) == []
+
+
+def test_whoever_submits_is_told_when_nobody_else_may_approve(
+    workspace: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shell = Shell(workspace, monkeypatch, capsys)
+    roles = [word for role in ("administrator", "author", "reviewer") for word in ("--role", role)]
+    shell("staff", "add", "solo@example.org", *roles)
+    said = shell.exits(0, "submit", "2026-11", "-m", "opening")
+    assert "Nobody else is a reviewer, and who submits an edition may not approve it." in said
+    shell("staff", "add", "rhea@example.org", "--role", "reviewer", "--as", "solo@example.org")
+    assert "Nobody else" not in shell.exits(
+        0, "submit", "2026-11", "-m", "watch-and-listen", "--as", "solo@example.org"
+    )
 
 
 def test_a_page_is_taken_out_of_the_archive_and_put_back(shell: Shell) -> None:
