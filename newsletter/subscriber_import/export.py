@@ -13,14 +13,25 @@ from newsletter.clock import Clock
 from newsletter.database.audit import Actor, record
 from newsletter.database.session import Database
 from newsletter.subscriber_import.columns import Column
-from newsletter.subscriber_import.model import EXPLANATIONS, Verdict
+from newsletter.subscriber_import.model import EXPLANATIONS, Verdict, Wish
 from newsletter.subscriber_import.queries import get_import, list_rows
 from newsletter.subscriber_import.spreadsheets import write_table
+from newsletter.subscriber_import.words import read_status
 from newsletter.subscribers.model import SubscriberState
 from newsletter.subscribers.tables import Subscriber, SubscriberTopic, Suppression
 
 READERS_HEADER = ("address", "state", "suppressed because", "language", "topics", "text only", "joined at")
-REFUSED_HEADER = ("file", "row", "reason", "detail", *(column.value for column in Column))
+REFUSED_COLUMNS = (
+    Column.ADDRESS,
+    Column.STATUS,
+    Column.CONFIRMED_AT,
+    Column.GIVEN_AT,
+    Column.LANGUAGE,
+    Column.TOPICS,
+    Column.TEXT_ONLY,
+)
+"""What is written of a refused row. Whatever told its wish, and be it the name of the file, is in its status."""
+REFUSED_HEADER = ("file", "row", "reason", "detail", *(column.value for column in REFUSED_COLUMNS))
 
 
 def export_readers(
@@ -92,5 +103,15 @@ def write_refused(database: Database, number: int, target: Path) -> int:
 def _refused(session: Session, number: int, names: list[str]) -> Iterator[tuple[str, ...]]:
     for row in list_rows(session, number, verdict=Verdict.REFUSED):
         cells = row.cells or ({Column.ADDRESS.value: row.address} if row.address else {})
+        cells = {**cells, Column.STATUS.value: _status(row.wish, cells.get(Column.STATUS.value, ""))}
         why = EXPLANATIONS[row.reason] if row.reason else ""
-        yield names[row.table], str(row.line), why, row.note, *(cells.get(column.value, "") for column in Column)
+        told = (cells.get(column.value, "") for column in REFUSED_COLUMNS)
+        yield names[row.table], str(row.line), why, row.note, *told
+
+
+def _status(wish: Wish, text: str) -> str:
+    """A status by which a row is read as it was: its own when that says all, or is to be mended, else one of ours."""
+    said = read_status(text) if text else None
+    if said is wish or (text and said is None and wish is Wish.NOT_ASKED):
+        return text
+    return "subscribed" if wish is Wish.WANTS else wish.value

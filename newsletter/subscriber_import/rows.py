@@ -48,6 +48,7 @@ class RowReader:
         self._terms = terms
         self._now = now
         self._wishes = [(index, _READERS[column], column) for index, column in layout.columns if column in TELLS_WISH]
+        self._agreed = [index for index, column in layout.columns if column is Column.AGREED]
         self._address = layout.place(Column.ADDRESS)
         self._language = layout.place(Column.LANGUAGE)
         self._topics = layout.place(Column.TOPICS)
@@ -72,7 +73,7 @@ class RowReader:
         if found.address is None:
             if found.reason is Reason.NO_ADDRESS and not any(cell.strip() for cell in cells):
                 return None
-            return self._refused(number, record, found.reason or Reason.NO_EMAIL)
+            return self._refused(number, record, found.reason or Reason.NO_EMAIL, wish=self._read_wish(cells)[0])
         wish, unknown = self._read_wish(cells)
         doubt, note = found.doubt, found.note
         topics: list[str] = []
@@ -80,7 +81,7 @@ class RowReader:
         if wish is Wish.WANTS:
             topics = [] if self._topics is None else sorted(set(cells[self._topics].replace(";", " ").split()))
             if unheard := [topic for topic in topics if topic not in self._terms.topics]:
-                return self._refused(number, record, Reason.UNKNOWN_TOPIC, note=printable(unheard[0]))
+                return self._refused(number, record, Reason.UNKNOWN_TOPIC, wish=wish, note=printable(unheard[0]))
             if self._language is not None and (text := cells[self._language].strip()):
                 language = _read_language(text) or ""
                 if not language:
@@ -118,10 +119,16 @@ class RowReader:
         return kept
 
     def _read_wish(self, cells: list[str]) -> tuple[Wish, str]:
-        """What the row says beside its table, and the word that nobody knows, which counts as not asked."""
+        """What the row says beside its table, and the word that nobody knows, which counts as not asked.
+
+        A blank status says nothing beside a consent that is a yes.
+        """
         wish, unknown = self._layout.wish, ""
-        for index, read, _ in self._wishes:
-            said = read(cells[index].strip())
+        for index, read, column in self._wishes:
+            text = cells[index].strip()
+            if not text and column is Column.STATUS and any(is_yes(cells[place]) for place in self._agreed):
+                continue
+            said = read(text)
             if said is None:
                 said, unknown = Wish.NOT_ASKED, cells[index]
             if said is not wish:
@@ -141,7 +148,14 @@ class RowReader:
             return instant, ""
         return None, ""
 
-    def _refused(self, number: int, record: Record, reason: Reason, *, note: str = "") -> StagedRow:
+    def _wish_of_table(self) -> Wish:
+        """What is known of a row whose cells are not in their places: no yes where a column would have to say it."""
+        return strongest(self._layout.wish, Wish.NOT_ASKED) if self._wishes else self._layout.wish
+
+    def _refused(
+        self, number: int, record: Record, reason: Reason, *, wish: Wish | None = None, note: str = ""
+    ) -> StagedRow:
+        """A row that cannot be used; `wish` is what it says, where its cells are in their places."""
         cells = self.cells_read(list(record.cells)) if record.whole else None
         return StagedRow(
             number,
@@ -150,7 +164,7 @@ class RowReader:
             None,
             None,
             None,
-            Wish.NOT_ASKED,
+            wish or self._wish_of_table(),
             Verdict.REFUSED,
             reason,
             note[:LONGEST_NOTE],

@@ -122,6 +122,8 @@ _NAMES_THAT_TELL = (
     ),
     (re.compile(r"\bnon ?subscribed\b"), Wish.NOT_ASKED),
 )
+_REFUSED_ROWS = re.compile(r" refused \d+ (csv|xlsx)$")
+"""Our own file of refused rows is named after the first of several files; what each said stands in its rows."""
 
 
 def find_service(titles: Set[str]) -> Service:
@@ -135,6 +137,8 @@ def find_service(titles: Set[str]) -> Service:
 def wish_by_name(name: str) -> Wish:
     """What the name of a file or a sheet says of everybody in it: `unsubscribed_email_audience_export_1.csv`."""
     words = plain(PurePosixPath(name.replace("\\", "/")).name)
+    if _REFUSED_ROWS.search(words):
+        return Wish.WANTS
     for pattern, wish in _NAMES_THAT_TELL:
         if pattern.search(words):
             return wish

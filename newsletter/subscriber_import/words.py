@@ -19,7 +19,7 @@ _NOT_ASKED = """
 pending | unconfirmed | not confirmed | awaiting confirmation | pending confirmation | non subscribed | nonsubscribed
 | non subscriber | never subscribed | not subscribed | transactional | inactive | unknown | none | null | not set
 | no permissions set | temporary hold | temp hold | on hold | paused | archived | n a | na | ausstehend
-| en attente | pendiente | in attesa
+| en attente | pendiente | in attesa | not asked
 """
 _LEFT = """
 unsubscribed | unsubscribe | opted out | opt out | optout | cancelled | canceled | removed | deleted | blocklisted

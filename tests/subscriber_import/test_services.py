@@ -9,7 +9,6 @@ from pathlib import Path
 
 import pytest
 
-from newsletter.subscriber_import.columns import Column, find_column
 from newsletter.subscriber_import.model import Reason, Verdict, Wish
 from newsletter.subscriber_import.services import SERVICES, wish_by_name
 from newsletter.subscriber_import.words import read_time
@@ -114,11 +113,6 @@ def test_what_staff_say_of_a_file_counts_unless_a_row_is_a_stronger_refusal(tmp_
     file.write_text("email,status\na@example.org,active\nb@example.org,spam\n")
     rows, _ = read_files(file, wish=Wish.LEFT)
     assert wishes(rows) == {"a@example.org": "left", "b@example.org": "complained"}
-
-
-def test_what_is_written_into_the_file_of_refused_rows_is_read_again() -> None:
-    unread = {Column.REFUSED_AT}
-    assert {column for column in Column if find_column(column.value) is column} == set(Column) - unread
 
 
 def test_no_service_is_hidden_by_one_before_it() -> None:
