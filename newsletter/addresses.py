@@ -25,6 +25,14 @@ def read_email(text: str) -> str:
     return found.ascii_email
 
 
+_EMAIL_IN_TEXT = re.compile(r"""[^\s@<>()\[\]"'“”,;:|*`]+@\w[\w-]*(?:\.[\w-]+)*\.[^\W\d_]{2,}""")
+
+
+def find_emails(text: str) -> list[str]:
+    """Whatever in a text reads as an e-mail address, in order; nobody has looked whether it is one."""
+    return _EMAIL_IN_TEXT.findall(text)
+
+
 def read_website(text: str) -> str:
     """The address of a site, without a `/` at its end."""
     try:

@@ -76,7 +76,15 @@ def render_mailing(
 def check_mailing(settings: Settings, campaign: Campaign, mailing: Mailing, mail: RenderedEmail) -> Report:
     """The preflight report of a rendered mailing."""
     return run_checks(
-        Draft(campaign, mailing, mail, read_brand(settings.workspace), settings.clinic, settings.machine.base_url)
+        Draft(
+            campaign,
+            mailing,
+            mail,
+            read_brand(settings.workspace),
+            settings.clinic,
+            settings.sender,
+            settings.machine.base_url,
+        )
     )
 
 

@@ -22,6 +22,7 @@ from docx.oxml.parser import parse_xml
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
+from newsletter.addresses import find_emails
 from newsletter.campaigns.article_blocks import ROW, Block, Run, plain_block, tidy_runs
 from newsletter.errors import ImportRefused
 from newsletter.staff_files import FileFaults, split_front_matter
@@ -50,12 +51,19 @@ def read_source(content: bytes, file_name: str) -> Source:
     name = PurePath(file_name).name
     if len(content) > FILE_LIMIT:
         raise ImportRefused(f"{name} is larger than 25 MB. Take the pictures out of it, and import the text alone.")
+    ending = PurePath(name).suffix.lower()
+    if ending in _TABLES:
+        raise ImportRefused(f"{name} is a table, and an article is a .txt, .md or .docx file. {_READERS}")
     if content[:4] == b"PK\x03\x04":
         source = _read_word(content, name)
+        _refuse_ending(ending, name)
+        _refuse_readers([block.text for block in source.blocks], name)
     else:
         _refuse_others(content, name)
+        _refuse_ending(ending, name)
         text, notes = _decode(content, name)
-        markdown = PurePath(name).suffix.lower() in (".md", ".markdown", ".mdown")
+        _refuse_readers(text.splitlines(), name)
+        markdown = ending in _MARKDOWN
         source = _read_markdown(text, name) if markdown else Source("text", tuple(_text_blocks(text)))
         source = replace(source, notes=(*notes, *source.notes))
     if sum(len(block.text) for block in source.blocks) > TEXT_LIMIT:
@@ -63,6 +71,28 @@ def read_source(content: bytes, file_name: str) -> Source:
     if not any(re.search(r"\w", block.text) for block in source.blocks):
         raise ImportRefused(f"{name} holds no text. Is it the right file?")
     return source
+
+
+_MARKDOWN = (".md", ".markdown", ".mdown")
+_ENDINGS = (".txt", *_MARKDOWN, ".docx")
+_TABLES = (".csv", ".tsv", ".xlsx", ".xlsm", ".xls", ".ods")
+_READERS = "Readers come in with: newsletter subscribers import FILE"
+
+
+def _refuse_ending(ending: str, name: str) -> None:
+    if ending not in _ENDINGS:
+        what = f"ends in {ending}" if ending else "has no ending"
+        raise ImportRefused(f"{name} {what}, and an article is a .txt, .md or .docx file. Save it as one of these.")
+
+
+def _refuse_readers(lines: Sequence[str], name: str) -> None:
+    written = [line for line in lines if line.strip()]
+    with_address = sum(1 for line in written if find_emails(line))
+    if with_address > 1 and with_address * 2 > len(written):
+        raise ImportRefused(
+            f"{name} looks like a list of people: most of its lines hold an e-mail address, and an article goes to "
+            f"every reader. {_READERS}"
+        )
 
 
 _OTHERS = (

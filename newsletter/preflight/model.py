@@ -12,7 +12,7 @@ from typing import Protocol
 from newsletter.campaigns.model import Campaign, Mailing
 from newsletter.rendering.brand import Brand
 from newsletter.rendering.model import RenderedEmail
-from newsletter.settings import Clinic
+from newsletter.settings import Clinic, Sender
 
 
 class Level(Enum):
@@ -46,6 +46,7 @@ class Draft:
     mail: RenderedEmail
     brand: Brand
     clinic: Clinic
+    sender: Sender
     base_url: str
 
     @property

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from newsletter.preflight.checks import accessibility, citations, compliance, content, links, pictures, size
+from newsletter.preflight.checks import accessibility, citations, compliance, content, links, people, pictures, size
 from newsletter.preflight.model import Check, Draft, Report
 
 CHECKS: tuple[Check, ...] = (
@@ -10,6 +10,7 @@ CHECKS: tuple[Check, ...] = (
     content.check,
     citations.check,
     links.check,
+    people.check,
     pictures.check,
     accessibility.check,
     size.check,

@@ -123,6 +123,31 @@ def test_a_mistake_is_refused_in_a_sentence_without_a_traceback(
     assert "Traceback" not in refused.stderr
 
 
+READERS = "address,name\n" + "".join(f"reader{n}@example.org,Reader {n}\n" for n in range(5))
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("readers.csv", "is a table"),
+        ("readers.txt", "looks like a list of people"),
+        ("readers.md", "looks like a list of people"),
+        ("readers.log", "ends in .log, and an article is a .txt, .md or .docx file"),
+        ("readers", "has no ending, and an article is a .txt, .md or .docx file"),
+    ],
+)
+def test_a_list_of_readers_becomes_no_article(place: Path, name: str, words: str) -> None:
+    newsletter(place, "new", "2026-12", "Better sleep")
+    (place / name).write_text(READERS, "utf-8")
+    before = {path: path.read_bytes() for path in (place / "campaigns").rglob("*") if path.is_file()}
+
+    refused = newsletter(place, "import-article", name, "--campaign", "2026-12")
+
+    assert (refused.returncode, refused.stdout) == (1, "")
+    assert words in refused.stderr
+    assert {path: path.read_bytes() for path in (place / "campaigns").rglob("*") if path.is_file()} == before
+
+
 def test_the_same_text_twice_is_refused_unless_it_shall_be_replaced(place: Path) -> None:
     newsletter(place, "new", "2026-12", "Better sleep")
     newsletter(place, "import-article", "text.txt")

@@ -58,3 +58,29 @@ def test_a_sign_and_an_address_are_no_html(workspace: Path) -> None:
         f"{FOLDER}/neuroplastic-pain.md",
     )
     assert "readers would see" not in findings(workspace)
+
+
+@pytest.mark.parametrize("words", ["ann@example.com", "[ann](mailto:ann@example.com)", "<ann@example.com>."])
+def test_an_address_of_somebody_else_is_asked_about_once_for_each_article(workspace: Path, words: str) -> None:
+    text = f"\n---\n\nAsk {words} or bob@example.com, or ann@example.com again.\n"
+    change(workspace, "\n---\n", text, f"{FOLDER}/neuroplastic-pain.md")
+    found = findings(workspace)
+    assert found.count("e-mail address") == 1
+    where = "neuroplastic-pain.md: every reader would see the e-mail address ann@example.com and 1 more of other people"
+    assert f"warn  {FOLDER}/{where}" in found
+
+
+def test_an_address_of_somebody_else_is_found_in_opening_and_summary(workspace: Path) -> None:
+    change(workspace, "Hello, and", "Write to ann@example.com. Hello, and")
+    change(workspace, "summary: The main idea", "summary: From bob@example.com. The main idea")
+    found = findings(workspace)
+    assert "e-mail address ann@example.com." in found
+    assert "e-mail address bob@example.com." in found
+
+
+def test_the_clinics_own_addresses_may_stand_in_a_letter(workspace: Path) -> None:
+    sender = read_settings(workspace, {}).sender
+    domain = sender.address.partition("@")[2]
+    own = f"\n---\n\nWrite to {sender.reply_to}, {sender.address}, desk@{domain} or desk@mail.{domain}.\n"
+    change(workspace, "\n---\n", own, f"{FOLDER}/neuroplastic-pain.md")
+    assert "e-mail address" not in findings(workspace)
