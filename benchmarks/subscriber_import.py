@@ -66,7 +66,7 @@ def measure(url: str, file: Path, rows: int) -> None:
     """Bring in a list, and take it back."""
     database = open_database(url)
     upgrade(database.engine)
-    terms = Terms("en", frozenset(), "a key for benchmarks")
+    terms = Terms("en", {}, "a key for benchmarks")
     importer = Importer(database, SystemClock(), SHELL)
     staged = measured(
         "dry run", rows, lambda: importer.stage([file], terms, consent_source="a benchmark", controller="A Clinic")

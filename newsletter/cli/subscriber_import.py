@@ -148,6 +148,7 @@ def _show_progress(done: int, of: int) -> None:
 
 def _stage(settings: Settings, importer: Importer, files: list[Path], consent_source: str, status: str) -> Import:
     from newsletter.errors import Refused
+    from newsletter.subscriber_import.choices import spell_topics
     from newsletter.subscriber_import.model import Wish
     from newsletter.subscriber_import.rows import Terms
     from newsletter.subscribers.topics import read_topics
@@ -157,7 +158,7 @@ def _stage(settings: Settings, importer: Importer, files: list[Path], consent_so
         wish = Wish(status or Wish.WANTS)
     except ValueError:
         raise Refused(f"`{status}` is not a status. Statuses: {', '.join(Wish)}.") from None
-    topics = frozenset(read_topics(settings.workspace))
+    topics = spell_topics(read_topics(settings.workspace).values())
     terms = Terms(settings.clinic.language, topics, suppression_key(settings))
     return importer.stage(files, terms, consent_source=consent_source, controller=settings.clinic.name, wish=wish)
 

@@ -76,7 +76,10 @@ _TITLES = {
         | fecha de alta
     """,
     Column.LANGUAGE: "language | lang | preferred language | sprache | langue | idioma | lingua | taal | locale",
-    Column.TOPICS: "topics",
+    Column.TOPICS: """
+        topics | topic | interests | themen | thema | interessen | sujets | sujet | themes | interets
+        | centres d interet | temas | intereses | argomenti | interessi | onderwerpen | interesses
+    """,
     Column.TEXT_ONLY: "text only",
 }
 TITLES: Mapping[Column, tuple[str, ...]] = {column: listed(titles) for column, titles in _TITLES.items()}

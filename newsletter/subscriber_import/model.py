@@ -79,7 +79,7 @@ EXPLANATIONS: Mapping[Reason, str] = {
     Reason.TWO_ADDRESSES: "There is more than one address. Write each into a row of its own.",
     Reason.UNREACHABLE: "Before the @, most mail services take plain letters only, so this address cannot be reached.",
     Reason.UNKNOWN_STATUS: "Nobody can tell from this status whether they want it. Write subscribed or unsubscribed.",
-    Reason.UNKNOWN_TOPIC: "This topic is not in subscribers/topics.yaml.",
+    Reason.UNKNOWN_TOPIC: "This topic is not in subscribers/topics.yaml. Write the id or the title of one that is.",
     Reason.NOT_ASKED: "The file does not say that they asked for the newsletter. Ask them to sign up.",
     Reason.SUPPRESSED: "The address must not be mailed.",
     Reason.IS_HERE: "They are here already, and are left as they are.",

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Set
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from functools import lru_cache
+from functools import lru_cache, partial
 
-from newsletter.staff_files import read_language
 from newsletter.subscriber_import.cells import clean, read_address
+from newsletter.subscriber_import.choices import find_language, find_topics
 from newsletter.subscriber_import.columns import Column
 from newsletter.subscriber_import.layout import TELLS_WISH, Layout
 from newsletter.subscriber_import.model import (
@@ -32,10 +32,10 @@ _UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 
 @dataclass(frozen=True)
 class Terms:
-    """What rows are read against: the clinic's language for who names none, the topics there are, the hashing key."""
+    """What rows are read against: the clinic's language for who names none, `choices.spell_topics`, the hashing key."""
 
     language: str
-    topics: Set[str]
+    topics: Mapping[str, str]
     suppression_key: str
 
 
@@ -52,6 +52,8 @@ class RowReader:
         self._address = layout.place(Column.ADDRESS)
         self._language = layout.place(Column.LANGUAGE)
         self._topics = layout.place(Column.TOPICS)
+        # Many people have chosen the same.
+        self._find_topics = lru_cache(4_096)(partial(find_topics, spelled=terms.topics))
         self._text_only = layout.place(Column.TEXT_ONLY)
         times = (Column.CONFIRMED_AT, Column.GIVEN_AT)
         self._given_at = [place for column in times if (place := layout.place(column)) is not None]
@@ -79,11 +81,15 @@ class RowReader:
         topics: list[str] = []
         language = self._terms.language
         if wish is Wish.WANTS:
-            topics = [] if self._topics is None else sorted(set(cells[self._topics].replace(";", " ").split()))
-            if unheard := [topic for topic in topics if topic not in self._terms.topics]:
-                return self._refused(number, record, Reason.UNKNOWN_TOPIC, wish=wish, note=printable(unheard[0]))
+            if self._topics is not None:
+                chosen, unheard = self._find_topics(cells[self._topics])
+                if unheard:
+                    return self._refused(
+                        number, record, Reason.UNKNOWN_TOPIC, wish=wish, note=printable("; ".join(unheard))
+                    )
+                topics = sorted(chosen)
             if self._language is not None and (text := cells[self._language].strip()):
-                language = _read_language(text) or ""
+                language = find_language(text, self._terms.language) or ""
                 if not language:
                     language, doubt, note = self._terms.language, doubt or Doubt.LANGUAGE, note or printable(text)
         given_at, unreadable = self._read_when(cells, wish)
@@ -197,11 +203,3 @@ _READERS: Mapping[Column, Callable[[str], Wish | None]] = {
     Column.BOUNCED: _flag(Wish.BOUNCED),
     Column.COMPLAINED: _flag(Wish.COMPLAINED),
 }
-
-
-@lru_cache(4_096)
-def _read_language(text: str) -> str | None:
-    try:
-        return read_language(text.replace("_", "-"))
-    except ValueError:
-        return None

@@ -4,13 +4,20 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from newsletter.subscriber_import.choices import spell_topics
 from newsletter.subscriber_import.model import StagedRow, TableUse, Wish
 from newsletter.subscriber_import.reading import Reading
 from newsletter.subscriber_import.rows import Terms
+from newsletter.subscribers.topics import Topic, TopicWords
 from tests.factories import KEY, NOON
 
 EXPORTS = Path(__file__).parent / "exports"
-TERMS = Terms("en", frozenset({"pain", "sleep"}), KEY)
+TOPICS = (
+    Topic("pain", "Living with pain", "", {"de": TopicWords(title="Leben mit Schmerzen", description="")}),
+    Topic("sleep", "Better sleep", ""),
+    Topic("clinic-news", "News, talks and courses", ""),
+)
+TERMS = Terms("en", spell_topics(TOPICS), KEY)
 
 
 def read_files(*files: Path, wish: Wish = Wish.WANTS) -> tuple[list[StagedRow], list[TableUse]]:

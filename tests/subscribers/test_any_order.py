@@ -143,7 +143,7 @@ class Story:
             return
         file = self.folder / "people.csv"
         file.write_text(f"email,status\n{address.upper()},active\n{address},{_LISTS[kind]}\n")
-        terms = Terms("en", frozenset(), KEY)
+        terms = Terms("en", {}, KEY)
         row = importer.stage([file], terms, consent_source="old list", controller="A Clinic")
         assert sum(row.counts["verdicts"].values()) == row.counts["rows"] == 2, "no row is lost between the counts"
         importer.apply(row.number)
