@@ -21,6 +21,8 @@ from newsletter.subscriber_import.workbooks import read_sheets
 
 _ZIP, _GZIP, _OLD_OFFICE = b"PK\x03\x04", b"\x1f\x8b", b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
 _WORKBOOK = "[Content_Types].xml"
+_WORKBOOK_NAMES = (".xlsx", ".xlsm", ".xltx", ".xltm")
+_DOCUMENT_NAMES = (".docx", ".docm", ".doc")
 
 
 def read_tables(path: Path) -> Iterator[Table]:
@@ -42,6 +44,8 @@ def _read(file: BinaryIO, path: Path, size: int) -> Iterator[Table]:
     file.seek(0)
     if size > MAX_UNPACKED:
         raise refuse(name, f"is larger than {MAX_UNPACKED // 1_000_000:,} MB.", "Divide the list into several.")
+    if name.lower().endswith(_DOCUMENT_NAMES):
+        raise _is_document(name)
     if start == _OLD_OFFICE:
         raise refuse(
             name, "is an Excel file of the old kind (.xls), or locked with a password.", "Save it as .xlsx or CSV."
@@ -51,6 +55,8 @@ def _read(file: BinaryIO, path: Path, size: int) -> Iterator[Table]:
         yield Table(inner, explained(read_text_records(lambda: open_gzip(file, name, size), inner), name))
     elif start.startswith(_ZIP) or start.startswith(b"PK\x05\x06"):
         yield from _read_archive(file, name)
+    elif start and name.lower().endswith(_WORKBOOK_NAMES):
+        raise _is_no_workbook(name)
     else:
         yield Table(name, read_text_records(lambda: bounded(path.open("rb"), name, size), name))
 
@@ -60,12 +66,26 @@ def _read_archive(file: BinaryIO, name: str) -> Iterator[Table]:
         archive = zipfile.ZipFile(file)
     with archive:
         names = archive.namelist()
+        if any(member.startswith("word/") for member in names):
+            raise _is_document(name)
         if _WORKBOOK in names:
             require_measure(archive, name)
-            if any(member.startswith("word/") for member in names):
-                raise refuse(name, "is a Word document.", "Put the list into a table, and save it as CSV or .xlsx.")
             yield from read_sheets(file, name)
         elif "mimetype" in names:
             raise refuse(name, "is an OpenDocument file.", "Save it as .xlsx or CSV.")
+        elif name.lower().endswith(_WORKBOOK_NAMES):
+            raise _is_no_workbook(name)
         else:
             yield from read_zip(archive, name)
+
+
+def _is_document(name: str) -> Exception:
+    return refuse(name, "is a Word document.", "Put the list into a spreadsheet, and save it as .xlsx or CSV.")
+
+
+def _is_no_workbook(name: str) -> Exception:
+    return refuse(
+        name,
+        "is not an Excel workbook, or is damaged.",
+        "Save it again in Excel, or export it anew; name a CSV file .csv.",
+    )
