@@ -48,6 +48,12 @@ def read_website(text: str) -> str:
 def read_base_url(text: str) -> str:
     """The address of a site that has nothing behind its name."""
     plain = read_website(text)
+    if not plain.isascii():
+        host = urlsplit(plain).hostname or ""
+        raise ValueError(
+            f"`{text}` has letters that no header of a mail can hold. | Write the name of the site as "
+            f"{host.encode('idna').decode()}."
+        )
     if urlsplit(plain).path:
         raise ValueError(f"`{text}` goes on after the name of the site. | Leave out what begins with the third `/`.")
     return plain

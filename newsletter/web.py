@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from urllib.parse import urlsplit
 
 from starlette.applications import Starlette
@@ -20,6 +21,7 @@ from newsletter.public.origins import OwnPagesOnly
 from newsletter.public.pages import show_page
 from newsletter.public.routes import POSTED_TO_FROM_ELSEWHERE
 from newsletter.public.routes import ROUTES as PUBLIC
+from newsletter.public.unsubscribe import LEAVING_AT_ONCE
 from newsletter.public.visitors import Visitors
 from newsletter.settings import Settings
 from newsletter.site import STRICT, Site
@@ -52,6 +54,7 @@ def create_app(site: Site, *, public_only: bool = False) -> ASGIApp:
     app.state.site = site
     app.state.measurements = Measurements(site.database, site.clock)
     app.state.visitors = Visitors()
+    app.state.leaving_at_once = asyncio.Semaphore(LEAVING_AT_ONCE)
     # Around all of it: Starlette answers 500 from outside its own middleware.
     return SafeHeaders(CountAnswers(app, app.state.measurements), https=base_url.startswith("https:"))
 

@@ -22,6 +22,7 @@ from newsletter.settings import read_settings
         ("BASE_URL", "http://news.example.org:99999", "is not the address of a site"),
         ("BASE_URL", 'https://news".example.org', "is not the address of a site"),
         ("BASE_URL", "https://news.example .org", "is not the address of a site"),
+        ("BASE_URL", "https://müller.example.org", "Write the name of the site as xn--mller-kva.example.org."),
         ("BASE_URL", "https://www.example.org/news/", "goes on after the name of the site"),
         ("SENDGRID_HOST", "https://[::1", "environment: NEWSLETTER_SENDGRID_HOST: `https://[::1` is not the address"),
         ("SENDGRID_API_KEY", "SG.two\nlines", "has a space, a line break or a letter that no key has"),

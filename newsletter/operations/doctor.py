@@ -157,6 +157,8 @@ def check_account(session: Session, settings: Settings, now: datetime) -> list[C
         return []
     when = in_clinic_time(told[0].at, settings.clinic.zone)
     said = f"SendGrid told on {when}: {told[0].reason or 'its status has changed'}"
+    if "reactivate" in told[0].reason:
+        return [Check("SendGrid account", State.OK, said)]
     return [Check("SendGrid account", State.WARN, said, "Log in to SendGrid, and see what it asks for.")]
 
 

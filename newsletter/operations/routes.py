@@ -18,8 +18,8 @@ from newsletter.operations.model import State
 from newsletter.site import PRIVATE, Site, is_local_peer, site_of
 
 
-def healthz(request: Request) -> Response:
-    """The process answers; nothing else is asked."""
+async def healthz(request: Request) -> Response:
+    """The process answers; nothing else is asked, and no thread is waited for."""
     return PlainTextResponse("ok\n", headers=PRIVATE)
 
 

@@ -1,7 +1,7 @@
 """Leaving by mail: SendGrid posts each mail that came to the address in List-Unsubscribe, and who asks for it leaves.
 
 The signed token in a mail is the authority, as in a link. Nothing of a mail is kept. What was read is answered with
-2xx, whatever was in it: SendGrid would only post it again. While the database is busy it shall.
+2xx, whatever was in it: SendGrid would only post it again. While the database is busy or away it shall.
 """
 
 from __future__ import annotations

@@ -6,8 +6,10 @@ either kind of form body, which is not even read: the signed address says who le
 
 from __future__ import annotations
 
+import asyncio
 import time
 
+from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -25,8 +27,11 @@ from newsletter.subscribers.tokens import Bearer, LinkRefused, Purpose
 
 SOURCE = "unsubscribe link"
 
-_AGAIN_AFTER = 0.2
-"""Seconds until a database that was away is asked again."""
+_AGAIN_AFTER, _AGAIN_AFTER_AT_MOST = 0.2, 2.0
+"""Seconds until a database that was away is asked again, each time twice as long."""
+
+LEAVING_AT_ONCE = 10
+"""Threads in which people leave: one that waits for a database that is held is of no use to others."""
 
 REASONS = {
     "too often": for_readers("It comes too often"),
@@ -53,27 +58,24 @@ def show(request: Request) -> Response:
     return show_page(request, "unsubscribe.html", {"address": mask(read) if read else ""}, reads=reads, headers=PRIVATE)
 
 
-def leave(request: Request) -> Response:
+async def leave(request: Request) -> Response:
     """Leave, at once; asking twice is as good as once.
 
     While the database is kept by something else or restarts, this waits for it, and answers 503 when that does not end.
+    Whoever waits keeps no thread, and those who try keep few, so that many at once leave room for everything else.
     """
-    site = site_of(request)
-    try:
-        bearer = _bearer(site, request.path_params["token"])
-    except LinkRefused as error:
-        return link_refused(request, error)
-    give_up = time.monotonic() + site.patience
+    give_up = time.monotonic() + site_of(request).patience
+    at_once: asyncio.Semaphore = request.app.state.leaving_at_once
+    again_after = _AGAIN_AFTER
     while True:
         try:
-            reads = _leave(site, bearer)
-            break
+            async with at_once:
+                return await run_in_threadpool(_leave, request)
         except DATABASE_AWAY:
             if time.monotonic() > give_up:
-                headers = {**PRIVATE, "Retry-After": "60"}
-                return show_page(request, "busy.html", status=503, headers=headers)
-            time.sleep(_AGAIN_AFTER)
-    return _show_left(request, reads, told=False)
+                return show_page(request, "busy.html", status=503, headers={**PRIVATE, "Retry-After": "60"})
+        await asyncio.sleep(again_after)
+        again_after = min(2 * again_after, _AGAIN_AFTER_AT_MOST)
 
 
 def tell_reason(request: Request, form: Form) -> Response:
@@ -100,8 +102,12 @@ def _show_left(request: Request, reads: str | None, *, told: bool) -> Response:
     return show_page(request, "left.html", values, reads=reads, headers=PRIVATE)
 
 
-def _leave(site: Site, bearer: Bearer) -> str | None:
-    """Gives the language that they read."""
+def _leave(request: Request) -> Response:
+    site = site_of(request)
+    try:
+        bearer = _bearer(site, request.path_params["token"])
+    except LinkRefused as error:
+        return link_refused(request, error)
     with site.database.write() as session:
         unsubscribe(
             session,
@@ -112,7 +118,8 @@ def _leave(site: Site, bearer: Bearer) -> str | None:
             edition=bearer.edition,
         )
         subscriber = session.get(Subscriber, bearer.subscriber)
-        return subscriber.language if subscriber else None
+        reads = subscriber.language if subscriber else None
+    return _show_left(request, reads, told=False)
 
 
 def _bearer(site: Site, token: str) -> Bearer:

@@ -1,4 +1,4 @@
-"""Renders one mailing of a campaign into the mail that everybody gets, with tags for each reader's own links."""
+"""Renders one mailing of a campaign into the mail that everybody gets, with tags for each reader's own tokens."""
 
 from __future__ import annotations
 

@@ -10,8 +10,9 @@ from enum import Enum
 class LinkTag(Enum):
     """What stands in the rendered mail in place of each reader's own token, at the end of a link.
 
-    A token is letters, digits and `.-_`, so the same tag serves HTML and text. The tags are SendGrid substitution tags:
-    closed, no spaces, none the beginning of another, replaced by plain string replacement in every transport.
+    A token is hexadecimal digits and full stops, so the same tag serves HTML and text. The tags are SendGrid
+    substitution tags: closed, no spaces, none the beginning of another, replaced by plain string replacement in every
+    transport.
     """
 
     UNSUBSCRIBE = "-unsubscribe-token-"

@@ -27,7 +27,7 @@ from newsletter.subscribers.model import (
     weaker_reasons,
 )
 from newsletter.subscribers.queries import find_and_lock, find_subscriber, find_suppression
-from newsletter.subscribers.reader_notices import forget_reader_notices
+from newsletter.subscribers.reader_notices import forget_reader_notices, withdraw_answers
 from newsletter.subscribers.tables import Consent, SignUp, Subscriber, SubscriberTopic, Suppression
 
 CHUNK = 5_000
@@ -126,6 +126,8 @@ def unsubscribe(
     `reason` is what staff have to say about it when they do it in somebody's name.
     """
     hashed = _move(session, subscriber, SubscriberState.UNSUBSCRIBED, READING | {SubscriberState.PENDING})
+    # Whoever had left may have asked again, and says now that they do not want it.
+    withdraw_answers(session, subscriber)
     if hashed is None:
         return False
     _keep_suppression(session, hashed, SuppressionReason.UNSUBSCRIBED, source, now)

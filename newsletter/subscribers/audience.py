@@ -72,7 +72,7 @@ class Audience:
 
 
 def count_audience(session: Session, everybody: Select[tuple[int, bool, str | None]]) -> Audience:
-    """What `resolve_audience` comes to, counted in one statement; the sums are all the people there are."""
+    """What `resolve_audience` comes to, counted in one statement; the sums are all people who were not erased."""
     each = everybody.subquery()
     rows = session.execute(
         select(each.c.reason, each.c.text_only, func.count()).group_by(each.c.reason, each.c.text_only)

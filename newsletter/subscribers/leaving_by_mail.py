@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 
-_TOKEN = re.compile(r"(?<![\w-])[0-9a-f]{33,48}\.[0-9a-f]{1,16}(?![\w-])", re.IGNORECASE)
+_TOKEN = re.compile(r"(?<![\w-])[0-9a-f]{33,48}\.[0-9a-f]{1,16}(?![\w-])", re.IGNORECASE | re.ASCII)
 _MOST_TOKENS = 3
 
 _LEAVE = frozenset(
@@ -24,7 +24,8 @@ _BY_MACHINE = frozenset({"auto_reply", "bulk", "junk"})
 
 def find_tokens(texts: Iterable[str]) -> list[str]:
     """What may be tokens in these texts, in their order; a few at most."""
-    found = dict.fromkeys(token for text in texts for token in _TOKEN.findall(text))
+    # Some programs put the subject of a mailto address into the mail as it stands there, with %20 for its space.
+    found = dict.fromkeys(token for text in texts for token in _TOKEN.findall(text.replace("%20", " ")))
     return list(found)[:_MOST_TOKENS]
 
 

@@ -229,6 +229,15 @@ def forget_reader_notices(session: Session, subscribers: Sequence[int]) -> None:
     session.execute(delete(ReaderNotice).where(ReaderNotice.subscriber.in_(subscribers)))
 
 
+def withdraw_answers(session: Session, subscriber: int) -> None:
+    """Answer no sign-up of a person any more whose answer has not gone yet; a later one is answered as ever."""
+    session.execute(
+        delete(ReaderNotice).where(
+            ReaderNotice.subscriber == subscriber, ReaderNotice.kind.in_(ANSWERS), ReaderNotice.sent_at.is_(None)
+        )
+    )
+
+
 def _find(session: Session, notice: WantedReaderNotice) -> ReaderNotice | None:
     # Its number may be another one's by now.
     same = (ReaderNotice.number == notice.number) & (ReaderNotice.subscriber == notice.subscriber)

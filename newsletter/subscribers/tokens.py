@@ -1,7 +1,7 @@
 """Signed links: who a link is for and what it may do, unforgeable, short, and with nothing to look up.
 
-A token is a MAC and then its numbers, all in hexadecimal: nothing on its way can break it by changing capitals, and no
-mail program leaves its last sign out of the link. A link to leave never expires.
+A token is a MAC and then its numbers, all in hexadecimal and read whatever its capitals are; no mail program leaves its
+last sign out of the link. A link to leave never expires.
 """
 
 from __future__ import annotations

@@ -140,6 +140,25 @@ def test_who_leaves_before_they_are_asked_to_confirm_is_asked_nothing(database: 
     assert mailer.look() == 1, "they ask again"
 
 
+def test_who_had_left_and_says_no_to_a_new_sign_up_is_asked_nothing_until_they_ask_again(
+    database: Database, workspace: Path
+) -> None:
+    clock, post = StillClock(), FakeTransport()
+    mailer = ReaderMailer(desk_of(database, workspace, clock, post))
+    with database.write() as session:
+        number = sign_up_and_confirm(session, ANN, now=NOON - timedelta(days=9))
+        unsubscribe(session, number, source="link", actor=SHELL, now=NOON - timedelta(days=5))
+    for mails in (0, 1):
+        clock.go(minutes=1)
+        with database.write() as session:
+            ask(session, ANN, now=clock.now())
+        clock.go(minutes=1)
+        if not mails:
+            with database.write() as session:
+                unsubscribe(session, number, source="phone", actor=SHELL, now=clock.now(), reason="they called")
+        assert mailer.look() == mails
+
+
 def test_another_person_who_leaves_keeps_nobody_from_being_asked_to_confirm(
     database: Database, workspace: Path
 ) -> None:

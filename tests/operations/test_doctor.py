@@ -189,3 +189,7 @@ def test_what_sendgrid_tells_of_the_account_is_passed_on(database: Database, wor
         assert check_account(session, settings, NOON + timedelta(days=31)) == []
     assert told.state is State.WARN
     assert told.told == "SendGrid told on Tue 3 Nov 2026, 12:00 (Europe/London): warned"
+    later = {"event": "account_status_change", "timestamp": int(NOON.timestamp()) + 60, "type": "compliance_reactivate"}
+    post(database, later)
+    with database.read() as session:
+        assert [check.state for check in check_account(session, settings, NOON)] == [State.OK]

@@ -50,6 +50,27 @@ def test_what_nobody_has_written_yet_is_found_wherever_it_stands(workspace: Path
     assert "stop" in findings(workspace)
 
 
+@pytest.mark.parametrize("part", ["layouts/letter.txt.j2", "blocks/footer.mjml.j2"])
+def test_a_link_to_leave_that_a_template_changes_is_found(workspace: Path, part: str) -> None:
+    file = f"templates/email/{part}"
+    beside = {"layouts/letter.txt.j2": "{{ unsubscribe }}", "blocks/footer.mjml.j2": '(unsubscribe, _("Unsubscribe"))'}
+    old = beside[part]
+    assert "changed unsubscribe link" not in findings(workspace)
+    change(workspace, old, f"{old}, {old.replace('unsubscribe', 'unsubscribe | upper', 1)}".replace("}},", "}}"), file)
+    assert "stop" in findings(workspace)
+    assert "has a changed unsubscribe link, which would open for nobody." in findings(workspace)
+
+
+def test_a_site_whose_name_ends_like_that_of_a_shortener_is_none(workspace: Path) -> None:
+    place = "\n---\n"
+    change(
+        workspace, place, f"{place}\nSee <https://heart.co/a> and <https://t.co/b>.\n", f"{FOLDER}/neuroplastic-pain.md"
+    )
+    found = findings(workspace)
+    assert "https://t.co/b hides where it leads" in found
+    assert "heart.co/a hides" not in found
+
+
 def test_a_sign_and_an_address_are_no_html(workspace: Path) -> None:
     change(
         workspace,

@@ -74,7 +74,9 @@ def left(site: Site) -> list[str]:
 
 
 @pytest.mark.parametrize("whole", [False, True])
-@pytest.mark.parametrize("subject", ["unsubscribe {}", "Re: unsubscribe {}", "AW: Grüße {}!", "{}"])
+@pytest.mark.parametrize(
+    "subject", ["unsubscribe {}", "unsubscribe%20{}", "Re: unsubscribe {}", "AW: Grüße {}!", "{}", "退订{}を解除"]
+)
 def test_a_token_in_the_subject_lets_its_owner_leave_at_once_and_once(
     running: Running, whole: bool, subject: str
 ) -> None:

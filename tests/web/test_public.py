@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import sqlite3
 import threading
@@ -9,6 +10,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
+import httpx2
 import pytest
 from sqlalchemy import event, select, text
 from starlette.routing import Route
@@ -126,6 +128,25 @@ def test_who_leaves_while_the_database_is_held_has_left_when_it_is_free(
     answer = client().post(f"/unsubscribe/{running.token(Purpose.UNSUBSCRIBE)}")
     release.join()
     assert answer.status_code == 200
+    assert state_of(running, 1) is SubscriberState.UNSUBSCRIBED
+
+
+@on_sqlite
+def test_many_who_wait_to_leave_keep_nobody_else_waiting(running: Running, lock: sqlite3.Connection) -> None:
+    link = f"/unsubscribe/{running.token(Purpose.UNSUBSCRIBE)}"
+
+    async def leave_at_once() -> list[int]:
+        transport = httpx2.ASGITransport(create_app(running.site))
+        async with httpx2.AsyncClient(transport=transport, base_url="http://localhost:8000") as client:
+            leaving = [asyncio.create_task(client.post(link)) for _ in range(100)]
+            for page in ("/healthz", "/archive/2026-11-opening", "/healthz"):
+                assert (await client.get(page)).status_code == 200
+            # So they were answered before any of those who wait.
+            assert not any(task.done() for task in leaving)
+            lock.execute("ROLLBACK")
+            return [answer.status_code for answer in await asyncio.gather(*leaving)]
+
+    assert asyncio.run(leave_at_once()) == [200] * 100
     assert state_of(running, 1) is SubscriberState.UNSUBSCRIBED
 
 

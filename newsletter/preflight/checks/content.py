@@ -68,7 +68,7 @@ def check(draft: Draft) -> Iterator[Finding]:
             yield finding(Level.WARN, f"readers would see `{found[0][:40]}` as it stands.", "Take HTML out.", place)
     for tag in LinkTag:
         if tag.value in f"{mailing}":
-            yield finding(Level.STOP, f"the text holds `{tag.value}`, which stands for a link.", "Remove it.")
+            yield finding(Level.STOP, f"the text holds `{tag.value}`, which stands for a token.", "Remove it.")
     language = draft.campaign.language
     if language.partition("-")[0].lower() != "en":
         yield finding(
