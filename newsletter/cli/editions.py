@@ -8,7 +8,7 @@ import typer
 
 from newsletter.cli.console import Json, agrees, load_settings, say, say_json
 from newsletter.cli.rows import As, acting, opened
-from newsletter.cli.shown import edition_as_json, edition_line, progress_as_json, say_progress
+from newsletter.cli.shown import edition_as_json, edition_line, progress_as_json, say_progress, standing
 from newsletter.staff.roles import Act
 
 if TYPE_CHECKING:
@@ -151,17 +151,19 @@ def cancel(edition: EditionId, by: As = "", json: Json = False) -> None:
 @app.command("list")
 def list_(json: Json = False) -> None:
     """Show all editions, newest first."""
+    from newsletter.delivery.queries import list_sends
     from newsletter.editions.queries import list_editions
 
     settings = load_settings()
     zone = settings.clinic.zone
     with opened(settings) as database, database.read() as session:
         rows = list_editions(session)
+        sends = {send.edition: send.state for send in list_sends(session)}
     if json:
-        say_json([edition_as_json(row) for row in rows])
+        say_json([{**edition_as_json(row), "standing": standing(row, sends.get(row.serial))} for row in rows])
         return
     for row in rows:
-        say(edition_line(row, zone))
+        say(edition_line(row, zone, sends.get(row.serial)))
     if not rows:
         say("None yet. Begin with: newsletter submit CAMPAIGN --as EMAIL")
 
@@ -182,18 +184,20 @@ def show(edition: EditionId, json: Json = False) -> None:
         names = {person.number: person.email for person in list_people(session)}
         approvals = list_approvals(session, row.serial)
         progress = get_progress(session, edition) if row.state is EditionState.SENDING else None
+    send = progress.state if progress else None
     if json:
         by = [{"by": names[a.person], "at": a.at.isoformat()} for a in approvals]
         say_json(
             {
                 **edition_as_json(row),
+                "standing": standing(row, send),
                 "submitted_by": names[row.submitted_by],
                 "approvals": by,
                 "send": progress_as_json(progress),
             }
         )
         return
-    say(edition_line(row, zone))
+    say(edition_line(row, zone, send))
     say(f"  Subject: {row.subject}")
     say(f"  Content: {row.content_hash}")
     if not row.in_archive:

@@ -21,6 +21,7 @@ from newsletter.cli.shown import (
     say_progress,
     say_trouble,
     say_uncertain,
+    standing,
 )
 from newsletter.staff.roles import Act
 
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy.orm import Session
 
-    from newsletter.delivery.model import Progress, Verdict
+    from newsletter.delivery.model import Progress, SendState, Verdict
     from newsletter.delivery.tables import Attempt
     from newsletter.editions.tables import Edition
     from newsletter.provider_events.model import Reconciliation
@@ -55,10 +56,16 @@ class _Look:
     events: Reconciliation | None = None
     notices: Sequence[Notice] = ()
 
+    @property
+    def send(self) -> SendState | None:
+        """How far its send is, when there is one."""
+        return self.progress.state if self.progress else None
+
 
 def status(
     edition: Annotated[
-        str, typer.Argument(metavar="[EDITION]", help="One edition; without it, all that are open.")
+        str,
+        typer.Argument(metavar="[EDITION]", help="One edition; without it, all that wait, go out or are uncertain."),
     ] = "",
     each_person: Annotated[
         bool, typer.Option("--people", help="Also each person in the send: who has it, who was left out and why.")
@@ -68,7 +75,7 @@ def status(
     """Show where editions stand: what waits for whom, what is scheduled, and how far a send is."""
     from newsletter.clock import SystemClock
     from newsletter.database.instance import HOW_TO_UNLOCK, find_lock
-    from newsletter.delivery.queries import list_deliveries
+    from newsletter.delivery.queries import list_deliveries, list_over
     from newsletter.editions.model import OPEN, EditionState
     from newsletter.editions.queries import get_edition, list_editions
     from newsletter.errors import Refused
@@ -84,7 +91,9 @@ def status(
         if edition:
             rows = [get_edition(session, edition)]
         else:
+            over = list_over(session)
             rows = [row for row in list_editions(session) if row.state in OPEN | {EditionState.SENDING}]
+            rows = [row for row in rows if row.serial not in over]
         looks = [_look_at(session, row, SystemClock().now()) for row in rows]
         sent = each_person and looks[0].progress is not None
         deliveries = list(list_deliveries(session, edition)) if sent else []
@@ -106,6 +115,7 @@ def status(
         say(f"  {one['address'] or 'erased':32} {one['state'].value}{why}")
     if not looks:
         say("Nothing waits, is scheduled or goes out. Begin with: newsletter submit CAMPAIGN --as EMAIL")
+        say("What has gone out: newsletter editions list")
 
 
 def _look_at(session: Session, row: Edition, now: datetime) -> _Look:
@@ -131,6 +141,7 @@ def _look_at(session: Session, row: Edition, now: datetime) -> _Look:
 def _as_json(look: _Look) -> dict[str, object]:
     return {
         **edition_as_json(look.edition),
+        "standing": standing(look.edition, look.send),
         "send": progress_as_json(look.progress),
         "events": events_as_json(look.events),
         "notices": [notice_as_json(notice) for notice in look.notices],
@@ -138,7 +149,7 @@ def _as_json(look: _Look) -> dict[str, object]:
 
 
 def _say(look: _Look, zone: ZoneInfo) -> None:
-    say(edition_line(look.edition, zone))
+    say(edition_line(look.edition, zone, look.send))
     if look.progress:
         say_progress(look.progress, zone)
     if look.trouble:

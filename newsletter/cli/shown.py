@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from zoneinfo import ZoneInfo
 
-    from newsletter.delivery.model import Progress
+    from newsletter.delivery.model import Progress, SendState
     from newsletter.delivery.tables import Attempt
     from newsletter.editions.tables import Edition
     from newsletter.provider_events.model import Reconciliation
@@ -18,13 +18,24 @@ if TYPE_CHECKING:
     from newsletter.subscribers.tables import Consent
 
 
-def edition_line(row: Edition, zone: ZoneInfo) -> str:
+def standing(row: Edition, send: SendState | None) -> str:
+    """Where an edition stands for people: its state, and once its send has ended, how that ended."""
+    from newsletter.delivery.model import SendState
+    from newsletter.editions.model import EditionState
+
+    ends = {SendState.FINISHED: "sent", SendState.STOPPED: "stopped"}
+    if row.state is not EditionState.SENDING or send not in ends:
+        return row.state.value
+    return ends[send]
+
+
+def edition_line(row: Edition, zone: ZoneInfo, send: SendState | None) -> str:
     """An edition on one line: where it stands, when it goes out, and why it waits."""
     from newsletter.clock import in_clinic_time
 
     when = f", {in_clinic_time(row.send_at, zone)}" if row.send_at else ""
     note = f" ({row.note})" if row.note else ""
-    return f"{row.id}  {row.state.value}{when}{note}"
+    return f"{row.id}  {standing(row, send)}{when}{note}"
 
 
 def edition_as_json(row: Edition) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Sequence
 from datetime import datetime
 
-from sqlalchemy import Select, exists, func, literal, select
+from sqlalchemy import Select, exists, func, literal, or_, select
 from sqlalchemy.orm import Session
 
 from newsletter.database.base import table_of
@@ -47,6 +47,15 @@ def list_sends(session: Session, *states: SendState) -> Sequence[Send]:
     """The sends in some states, or all, oldest first."""
     statement = select(Send).order_by(Send.opened_at, Send.edition)
     return session.scalars(statement.where(Send.state.in_(states)) if states else statement).all()
+
+
+def list_over(session: Session) -> set[int]:
+    """The editions whose send has ended with an answer for everybody: nobody has to look after them."""
+    open_batch = exists().where(
+        Batch.edition == Send.edition, or_(Batch.uncertain > 0, Batch.state == BatchState.IN_FLIGHT)
+    )
+    ended = Send.state.in_((SendState.FINISHED, SendState.STOPPED))
+    return set(session.scalars(select(Send.edition).where(ended, ~open_batch)))
 
 
 def list_ends_of_waiting(session: Session, until: datetime) -> list[datetime]:

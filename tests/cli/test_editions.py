@@ -71,8 +71,16 @@ def test_a_month_travels_from_draft_to_inbox(shell: Shell, workspace: Path) -> N
     assert "goes out on" in shell("schedule", EDITION, "--as", "max@example.org", "--at", "now")
     shell("scheduler", "--once")
     said = shell("status", EDITION)
+    assert said.startswith(f"{EDITION}  sent, ")
     assert "Send finished" in said
     assert "Handed over to 2 people, 0 to go." in said
+    assert f"{EDITION}  sent, " in shell("editions", "list")
+    assert f"{EDITION}  sent, " in shell("editions", "show", EDITION)
+    assert EDITION not in shell("status")
+    assert json.loads(shell("status", "--json")) == []
+    for words in (("editions", "list"), ("status", EDITION)):
+        [shown] = json.loads(shell(*words, "--json"))
+        assert (shown["state"], shown["standing"]) == ("sending", "sent")
     assert "Left out, as they read another language: 1 person." in said
     assert len(list((workspace / "var" / "mailbox").glob("*.eml"))) == 2
     shell("scheduler", "--once")
@@ -190,7 +198,8 @@ def test_an_edition_sent_by_hand_is_undone_and_another_one_goes(shell: Shell, wo
     assert f"Undo it with: newsletter cancel {EDITION} --as EMAIL" in said
     assert "It is going out or has gone out" in shell.refused("send-now", EDITION, "--as", "max@example.org")
     shell("scheduler", "--once")
-    told = shell("status", EDITION)
+    told = shell("status")
+    assert told.startswith(f"{EDITION}  sending, ")
     assert "Send waiting\n  Sent by hand at " in told
     assert "; nobody has it before " in told
     [row] = json.loads(shell("status", EDITION, "--json"))

@@ -102,6 +102,15 @@ def test_one_person_settles_all_that_is_uncertain_knowing_how_many_it_is_about(
     assert "every send adds up" in shell("database", "check")
 
 
+def test_a_send_that_was_stopped_is_shown_until_nobody_is_uncertain(shell: Shell, double: RunningDouble) -> None:
+    send_without_answers(shell, double)
+    shell("stop", EDITION, *MAX)
+    assert f"{EDITION}  stopped, " in shell("status")
+    shell("settle", EDITION, "--all", "sent", "--people", "2", *MAX)
+    assert EDITION not in shell("status")
+    assert f"{EDITION}  stopped, " in shell("status", EDITION)
+
+
 def test_sent_again_after_all_the_second_try_alone_counts(shell: Shell, double: RunningDouble, rows: Database) -> None:
     send_without_answers(shell, double)
     shell("settle", EDITION, "--all", "send-again", "--people", "2", *MAX)
