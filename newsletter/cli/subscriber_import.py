@@ -191,26 +191,43 @@ def _tell(settings: Settings, database: Database, row: Import, *, json: bool, re
     say(f"Import {row.number} of {row.files}: {row.state.value}.")
     _OF_STATE.get(row.state.value, _tell_shown)(database, row)
     if refused:
-        say(f"Refused rows, each with its reason: {refused}. Mend and import that file; delete it when it has served.")
+        mend = "Mend and import that file; delete it" if _can_be_mended(row) else "Delete that file"
+        say(f"Refused rows, each with its reason: {refused}. {mend} when it has served.")
     if row.state.value == "shown":
-        say("Nothing has been changed yet. When this is right:")
-        say(f"  newsletter subscribers import --apply {row.number}")
+        _tell_what_to_do(row)
+
+
+def _can_be_mended(row: Import) -> bool:
+    from newsletter.subscriber_import.model import NOT_TO_BE_MENDED, Reason, Verdict
+
+    reasons = row.counts["reasons"].get(Verdict.REFUSED.value, {})
+    return any(Reason(reason) not in NOT_TO_BE_MENDED for reason in reasons)
+
+
+def _tell_what_to_do(row: Import) -> None:
+    verdicts = row.counts["verdicts"]
+    if not verdicts.get("new") and not verdicts.get("taken off"):
+        say("Nobody can be added from this file; there is nothing to apply.")
+        return
+    say("Nothing has been changed yet. When this is right:")
+    say(f"  newsletter subscribers import --apply {row.number}")
 
 
 def _tell_shown(database: Database, row: Import) -> None:
-    from newsletter.subscriber_import.model import DOUBTS, EXPLANATIONS, Doubt, Reason, Verdict
+    from newsletter.subscriber_import.model import COUNTED, DOUBTS, EXPLANATIONS, Doubt, Reason, Verdict
     from newsletter.subscriber_import.queries import list_rows
 
     for table in row.tables:
         _tell_table(table)
     verdicts = row.counts.get("verdicts", {})
-    say(f"{row.counts.get('rows', 0):,} rows:")
+    say(f"{_counted(row.counts.get('rows', 0), 'row', 'rows')}:")
     for verdict in Verdict:
         if not verdicts.get(verdict.value):
             continue
         say(f"  {verdicts[verdict.value]:,} {verdict.value}: {_VERDICTS[verdict.value]}")
         for reason, count in row.counts["reasons"].get(verdict.value, {}).items():
-            say(f"    {count:,} {reason}: {EXPLANATIONS[Reason(reason)]}")
+            words = COUNTED.get(Reason(reason), (reason, reason))
+            say(f"    {_counted(count, *words)}: {EXPLANATIONS[Reason(reason)]}")
     for doubt, count in row.counts.get("doubts", {}).items():
         say(f"  Look again at {count:,}: {DOUBTS[Doubt(doubt)]}.")
     with database.read() as session:
@@ -220,6 +237,10 @@ def _tell_shown(database: Database, row: Import) -> None:
             written = (one.cells or {}).get("address", "")
             detail = f" ({one.note})" if one.note else ""
             say(f"  Row {one.line} is refused: {one.reason.value if one.reason else ''}{detail} {written}".rstrip())
+
+
+def _counted(count: int, one: str, several: str) -> str:
+    return f"{count:,} {one if count == 1 else several}"
 
 
 def _tell_table(table: dict[str, Any]) -> None:
@@ -238,7 +259,8 @@ def _tell_table(table: dict[str, Any]) -> None:
 
 def _tell_applied(database: Database, row: Import) -> None:
     done = row.outcome
-    say(f"Added {people(done['added'])}. Taken off: {done['taken_off']:,} addresses that left, bounced or complained.")
+    off = _counted(done["taken_off"], "address", "addresses")
+    say(f"Added {people(done['added'])}. Taken off: {off} that left, bounced or complained.")
     if done["came_meanwhile"]:
         say(f"Came here or was refused after the dry run, and not changed: {people(done['came_meanwhile'])}.")
     say(f"For seven days it can be undone: newsletter subscribers import --undo {row.number}")

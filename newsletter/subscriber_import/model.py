@@ -84,10 +84,22 @@ EXPLANATIONS: Mapping[Reason, str] = {
     Reason.SUPPRESSED: "The address must not be mailed.",
     Reason.IS_HERE: "They are here already, and are left as they are.",
     Reason.HAS_LEFT: "They have left here. They come back only by signing up themselves.",
-    Reason.IS_OUT: "They are refused here already.",
+    Reason.IS_OUT: "They left, bounced or complained here already.",
     Reason.CAME_MEANWHILE: "They came here after the dry run, and are left as they are.",
 }
 """Each reason as a sentence for staff."""
+COUNTED: Mapping[Reason, tuple[str, str]] = {
+    Reason.BROKEN: ("broken row", "broken rows"),
+    Reason.NO_EMAIL: ("not an address", "not addresses"),
+    Reason.UNKNOWN_STATUS: ("unknown status", "unknown statuses"),
+    Reason.UNKNOWN_TOPIC: ("unknown topic", "unknown topics"),
+    Reason.IS_HERE: ("is here already", "are here already"),
+    Reason.HAS_LEFT: ("has left here", "have left here"),
+    Reason.IS_OUT: ("has left already", "have left already"),
+}
+"""How a reason is said behind one and behind several; any other is said in its own word behind both."""
+NOT_TO_BE_MENDED = frozenset({Reason.NOT_ASKED, Reason.SUPPRESSED, Reason.HAS_LEFT})
+"""Why a row is refused whose file may be without a fault: only its person can say otherwise."""
 
 
 class Doubt(StrEnum):

@@ -51,10 +51,38 @@ def test_a_dry_run_changes_nobody_and_says_what_would_happen(shell: Shell, sheet
     assert shell("subscribers", "list") == "0 people.\n"
 
 
+def test_a_list_of_patients_ends_without_a_call_to_apply_or_mend_it(shell: Shell, tmp_path: Path) -> None:
+    patients = tmp_path / "patients.csv"
+    patients.write_text("email,date of birth\nann@example.org,1980\n")
+    said = shell("subscribers", "import", str(patients), *SOURCE)
+    assert said.endswith("Nobody can be added from this file; there is nothing to apply.\n")
+    assert "Mend" not in said
+    assert "--apply" not in said
+    assert "Delete that file when it has served." in said
+    patients.write_text("email,date of birth\nann at example.org,1980\n")
+    assert "Mend and import that file" in shell("subscribers", "import", str(patients), *SOURCE)
+
+
+def test_one_and_several_are_said_as_such(shell: Shell, tmp_path: Path) -> None:
+    names = ("ann", "bob", "cid")
+    for name in names:
+        shell("subscribers", "add", f"{name}@example.org", *SOURCE)
+    file = tmp_path / "people.csv"
+    file.write_text("email\n" + "".join(f"{name}@example.org\n" for name in names))
+    said = shell("subscribers", "import", str(file), *SOURCE)
+    assert "3 rows:\n" in said
+    assert "3 are here already: They are here already, and are left as they are." in said
+    file.write_text("email\nann@example.org\n")
+    shell("subscribers", "import", str(file), *SOURCE, "--status", "left", "--yes")
+    said = shell("subscribers", "import", str(file), *SOURCE, "--status", "left")
+    assert "1 row:\n" in said
+    assert "1 has left already: They left, bounced or complained here already." in said
+
+
 def test_what_was_shown_is_applied_and_undone(shell: Shell, sheet: Path) -> None:
     shell("subscribers", "import", str(sheet), *SOURCE)
     said = shell("subscribers", "import", "--apply", "1")
-    assert "Added 2 people. Taken off: 1 addresses" in said
+    assert "Added 2 people. Taken off: 1 address that" in said
     assert shell("subscribers", "list") == "ann@example.org  active  fr\neve@gmial.com  active  en\n2 people.\n"
     assert "paper forms, front desk" in shell("subscribers", "show", "ann@example.org")
     assert "Import 1 is applied; only one whose dry run" in shell.refused("subscribers", "import", "--apply", "1")
