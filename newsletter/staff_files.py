@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 import tomllib
+import unicodedata
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -299,6 +300,11 @@ def _from_pydantic(tree: Tree, details: ErrorDetails) -> Fault:
     return Fault(tree.name, tree.line_of(place), spell_place(place), *_words(details))
 
 
+def _as_id(text: str) -> str:
+    plain = unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode().lower()
+    return re.sub(r"[^a-z0-9]+", "-", plain)[:60].strip("-")
+
+
 def _words(details: ErrorDetails) -> tuple[str, str]:
     """Pydantic's finding in a reader's words: what is wrong, and how to mend it."""
     context = details.get("ctx", {})
@@ -314,7 +320,11 @@ def _words(details: ErrorDetails) -> tuple[str, str]:
         case "string_too_short":
             return "is empty.", "Write something after the colon, or remove the line if it is not needed."
         case "string_pattern_mismatch":
-            return f"`{details['input']}` may have small letters, digits and dashes only.", "Write it like ines-varga."
+            suggested = _as_id(str(details["input"])) or "ines-varga"
+            return (
+                f"`{details['input']}` may have small letters, digits and dashes only.",
+                f"Write it like {suggested}.",
+            )
         case "string_unicode":
             return "has a damaged letter.", "Write the text again."
         case "string_too_long":

@@ -105,7 +105,7 @@ def write_article(
     _write_all(texts)
     if starter:
         starter.unlink(missing_ok=True)
-        notes.append(f"The starter article {starter.name} was untouched; this one took its place.")
+        notes.append(f"{starter.name} held only its sample text, so it was deleted.")
     return WrittenArticle(path, meant, author_id, is_new, tuple(notes))
 
 

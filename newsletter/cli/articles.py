@@ -134,7 +134,8 @@ def _show(article: ImportedArticle) -> None:
     blocks = [block for block in article.body.strip().split("\n\n") if block]
     headings = [block.lstrip("# ") for block in blocks if block.startswith("#")]
     say(f"Title:      {article.title}")
-    say(f"Text:       {len(article.body.split())} words; paragraphs and lists: {len(blocks) - len(headings)}")
+    count = len(article.body.split())
+    say(f"Text:       {count} {'word' if count == 1 else 'words'}; paragraphs and lists: {len(blocks) - len(headings)}")
     if headings:
         say(f"Headings:   {' · '.join(headings)}")
     for at, reference in enumerate(article.references):

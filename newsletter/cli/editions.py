@@ -62,9 +62,9 @@ def schedule(
     edition: EditionId,
     by: As = "",
     at: Annotated[
-        str,
+        str | None,
         typer.Option("--at", help="Clinic time: '2026-11-03 09:00', 'in 10 minutes' or now. Default: the campaign's."),
-    ] = "",
+    ] = None,
     json: Json = False,
 ) -> None:
     """Set when an approved edition goes out, or move it."""
@@ -75,7 +75,7 @@ def schedule(
     settings = load_settings()
     zone = settings.clinic.zone
     with acting(settings, by, Act.SCHEDULE) as (session, actor, now):
-        time = read_time(at, zone=zone, now=now) if at else None
+        time = read_time(at, zone=zone, now=now) if at is not None else None
         row = actions.schedule(session, edition, actor=actor, now=now, at=time)
     assert row.send_at is not None
     _tell(row, json, f"{row.id} goes out on {in_clinic_time(row.send_at, zone)}.")

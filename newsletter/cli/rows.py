@@ -66,7 +66,7 @@ def who_acts(session: Session, email: str, act: Act, *, by_name: bool = False) -
     from newsletter.errors import Refused
     from newsletter.staff.model import acting
     from newsletter.staff.queries import get_person, list_people
-    from newsletter.staff.roles import MAY
+    from newsletter.staff.roles import MAY, Act
 
     if email:
         return acting(get_person(session, email), Source.SHELL)
@@ -77,8 +77,10 @@ def who_acts(session: Session, email: str, act: Act, *, by_name: bool = False) -
         return acting(usual[0], Source.SHELL)
     if able:
         raise Refused(f"Say who you are: --as EMAIL. These may {act.value}: {', '.join(p.email for p in able)}.")
+    # The first administrator is added by nobody; then that one adds the others.
+    by = "" if act is Act.PEOPLE else " --as ADMINISTRATOR"
     raise Refused(
-        f"Nobody may {act.value} yet. Give somebody the role: newsletter staff add EMAIL --role {MAY[act][0]}"
+        f"Nobody may {act.value} yet. Give somebody the role: newsletter staff add EMAIL --role {MAY[act][0]}{by}"
     )
 
 

@@ -10,6 +10,8 @@ from newsletter.campaigns.send_times import read_send_time
 from newsletter.errors import Refused
 
 _IN = re.compile(r"in (\d{1,4}) (second|minute|hour|day)s?")
+_DAY = re.compile(r"\d{4}-\d{2}-\d{2}")
+_DAY_FIRST = re.compile(r"\d{1,2}[./-]\d{1,2}[./-]\d{4}\b")
 _WRITE = "Write --at '2026-11-03 09:00' in clinic time, --at 'in 10 minutes', or --at now."
 
 
@@ -18,6 +20,12 @@ def read_time(text: str, *, zone: ZoneInfo, now: datetime) -> datetime:
     plain = " ".join(text.lower().split())
     if plain == "now":
         return now
+    if not plain:
+        raise Refused(f"--at names no time. {_WRITE} Without --at, the campaign's own time is taken.")
+    if _DAY.fullmatch(plain):
+        raise Refused(f"{text} names no time of day. Write it behind the day: --at '{plain} 09:00'.")
+    if _DAY_FIRST.match(plain):
+        raise Refused(f"{text}: write the year first, then month and day: --at '2026-11-03 09:00'.")
     if found := _IN.fullmatch(plain):
         return now + timedelta(**{f"{found[2]}s": int(found[1])})
     try:

@@ -102,7 +102,7 @@ def send_now(
     It is scheduled for this instant and started by the statement that starts every edition. Its links must begin with
     `base_url`, unless that is empty. Raises Refused, with nothing changed, when it may not go, and SendingLocked.
     """
-    row = editions.schedule(session, edition, actor=actor, now=now, at=now)
+    row = editions.schedule(session, edition, actor=actor, now=now, at=now, wanted="sent")
     if base_url and row.base_url != base_url:
         raise Refused(f"{edition} was not sent: its links begin with {row.base_url}, and BASE_URL is {base_url} now.")
     state = open_send(

@@ -21,6 +21,7 @@ from newsletter.delivery.model import (
     SendState,
 )
 from newsletter.delivery.tables import Attempt, Batch, Delivery, Send
+from newsletter.editions.queries import get_edition
 from newsletter.editions.tables import Edition
 from newsletter.errors import NotFound
 from newsletter.subscribers.model import LeftOut
@@ -34,9 +35,10 @@ _UNCERTAIN = literal(DeliveryState.UNCERTAIN, table_of(Delivery).c.state.type, l
 
 
 def get_send(session: Session, edition: str) -> Send:
-    """The send of an edition by the edition's id; raises NotFound."""
+    """The send of an edition by the edition's id; raises NotFound when it has none, or there is no such edition."""
     found = session.scalar(select(Send).join(Edition, Edition.serial == Send.edition).where(Edition.id == edition))
     if found is None:
+        get_edition(session, edition)
         raise NotFound(
             f"{edition} is not going out and has not gone out. See where it stands: newsletter editions list"
         )

@@ -160,11 +160,18 @@ def send_back(session: Session, edition: str, *, actor: StaffActor, now: datetim
 
 
 def schedule(
-    session: Session, edition: str, *, actor: StaffActor, now: datetime, at: datetime | None = None
+    session: Session,
+    edition: str,
+    *,
+    actor: StaffActor,
+    now: datetime,
+    at: datetime | None = None,
+    wanted: str = "scheduled",
 ) -> Edition:
     """Set when an approved or held edition goes out, or move the time of a scheduled one.
 
-    `at` is an instant; without it the campaign's own time is taken. Raises Refused with the reason.
+    `at` is an instant; without it the campaign's own time is taken. Raises Refused with the reason: that the
+    edition was not what was `wanted`.
     """
     require(actor.person, Act.SCHEDULE)
     row = _locked(session, edition)
@@ -172,7 +179,7 @@ def schedule(
     objection = rules.objection_to_schedule(row.state, send_at=send_at, approved_until=row.approved_until, now=now)
     if objection:
         raise Refused(
-            f"{row.id} was not scheduled. {objection}."
+            f"{row.id} was not {wanted}. {objection}."
             + (
                 ""
                 if at or "past" not in objection
@@ -201,6 +208,8 @@ def cancel(session: Session, edition: str, *, actor: StaffActor, now: datetime) 
     """End a scheduled or held edition for good; raises Refused in any other state."""
     require(actor.person, Act.SCHEDULE)
     row = _locked(session, edition)
+    if row.state is EditionState.CANCELLED:
+        raise Refused(f"{row.id} is cancelled already; nothing was changed.")
     _require_state(row, "cancelled", EditionState.SCHEDULED, EditionState.HELD)
     _move(session, row, EditionState.CANCELLED)
     _audit(session, actor, now, "edition cancelled", row)

@@ -19,7 +19,7 @@ def objection_to_approver(
     if person == submitted_by:
         return "Who submits an edition may not approve it"
     if person in authors:
-        return "Who wrote a part of it since the last approved edition may not approve it"
+        return "Who wrote or submitted a version of it since the last approved edition may not approve it"
     if person in approved_by:
         return "You have approved it already"
     return None
@@ -42,7 +42,7 @@ def objection_to_schedule(
     if state is EditionState.SENDING:
         return "It is going out or has gone out"
     if state not in (EditionState.APPROVED, EditionState.HELD, EditionState.SCHEDULED):
-        return f"It is {state.value}; only an approved edition can be scheduled"
+        return f"It is {state.value}; only an approved edition can be scheduled or sent"
     if send_at < now:
         return "That time is past"
     if approved_until is None or approved_until <= now:

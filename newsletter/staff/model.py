@@ -64,8 +64,10 @@ def require(person: Person, act: Act) -> None:
     """Raise Refused when none of a person's roles may do this."""
     if person.roles.isdisjoint(MAY[act]):
         need = " or ".join(MAY[act])
+        article = "an" if need[0] in "aeiou" else "a"
         has = ", ".join(sorted(role.value for role in person.roles)) or "no role"
         raise Refused(
-            f"{person.email} ({has}) may not {act.value}; that takes a {need}. "
-            f"An administrator can give that role: newsletter staff add {person.email} --role {MAY[act][0]}"
+            f"{person.email} ({has}) may not {act.value}; that takes {article} {need}. "
+            f"An administrator can give that role: newsletter staff add {person.email} --role {MAY[act][0]} "
+            "--as ADMINISTRATOR"
         )

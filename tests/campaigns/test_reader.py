@@ -158,10 +158,14 @@ def test_a_broken_authors_file_is_the_only_thing_that_is_told_about_authors(fold
     assert fault.file == "campaigns/authors.yaml"
 
 
-def test_names_that_ids_cannot_have_are_refused_in_plain_words(folder: Path) -> None:
-    (folder / "campaign.yaml").write_text(CAMPAIGN.replace("name: opening", "name: Opening Letter"))
+@pytest.mark.parametrize(
+    ("name", "suggested"), [("Opening Letter", "opening-letter"), ("Début_2", "debut-2"), ("日本", "ines-varga")]
+)
+def test_names_that_ids_cannot_have_are_refused_in_plain_words(folder: Path, name: str, suggested: str) -> None:
+    (folder / "campaign.yaml").write_text(CAMPAIGN.replace("name: opening", f"name: {name}"), "utf-8")
     (fault,) = faults_of(folder)
-    assert fault.problem == "`Opening Letter` may have small letters, digits and dashes only."
+    assert fault.problem == f"`{name}` may have small letters, digits and dashes only."
+    assert fault.remedy == f"Write it like {suggested}."
 
 
 @pytest.mark.parametrize(

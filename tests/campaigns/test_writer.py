@@ -279,7 +279,7 @@ def test_an_imported_article_takes_the_place_of_the_untouched_starter(tmp_path: 
     assert isinstance(article, Article)
     assert article.title == ARTICLE.title
     assert not (folder / "first-article.md").exists()
-    assert "took its place" in written.notes[0]
+    assert "held only its sample text, so it was deleted" in written.notes[0]
 
 
 def test_a_starter_that_somebody_wrote_into_is_kept(tmp_path: Path) -> None:

@@ -64,6 +64,14 @@ def test_a_month_is_begun_and_a_text_brought_in(place: Path) -> None:
     assert text.startswith(f"---\ntitle: {TITLE}\nauthor: marta-quillfeather\nreferences:\n")
 
 
+def test_one_word_is_one_word_and_the_sample_that_it_replaces_is_said_to_be_deleted(place: Path) -> None:
+    newsletter(place, "new", "2026-12", "Better sleep")
+    (place / "short.md").write_text("# Rest\n\nSleep.\n", "utf-8")
+    said = newsletter(place, "import-article", "short.md").stdout
+    assert "Text:       1 word; " in said
+    assert "first-article.md held only its sample text, so it was deleted." in said
+
+
 def test_a_program_gets_json(place: Path) -> None:
     made = json.loads(newsletter(place, "new", "2026-12", "Better sleep", "--json").stdout)
     assert made["folder"].endswith("2026-12-better-sleep")

@@ -205,6 +205,9 @@ def test_an_edition_sent_by_hand_is_undone_and_another_one_goes(shell: Shell, wo
     [row] = json.loads(shell("status", EDITION, "--json"))
     assert row["send"]["wait_until"] > row["send"]["opened_at"]
     assert "is cancelled and will never go out" in shell("cancel", EDITION, "--as", "max@example.org")
+    assert f"{EDITION} is cancelled already; nothing was changed." in shell.refused(
+        "cancel", EDITION, "--as", "max@example.org"
+    )
     assert "every send adds up" in shell("database", "check")
 
     again = "2026-11-opening-2"
@@ -257,6 +260,23 @@ def test_whatever_is_refused_is_told_in_a_sentence(shell: Shell) -> None:
         (("schedule", EDITION, "--as", "max@example.org", "--at", "soon"), "in 10 minutes"),
         (("take-back", EDITION, "--as", "max@example.org"), "it is submitted"),
         (("pause", EDITION, "--as", "max@example.org"), "is not going out"),
+        *(
+            ((command, "nonsense", "--as", "max@example.org"), "There is no edition `nonsense`.")
+            for command in ("pause", "resume", "stop", "cancel", "take-back")
+        ),
+        (("settle", "nonsense", "a1", "sent", "--as", "max@example.org"), "There is no edition `nonsense`."),
+        (("settle", "nonsense", "--all", "sent", "--as", "max@example.org"), "There is no edition `nonsense`."),
+        (("send-now", EDITION, "--as", "max@example.org"), f"{EDITION} was not sent. It is submitted;"),
+        (("schedule", EDITION, "--as", "max@example.org", "--at", "2026-12-01"), "--at '2026-12-01 09:00'"),
+        (("schedule", EDITION, "--as", "max@example.org", "--at", "2026-12-01"), "names no time of day"),
+        (("schedule", EDITION, "--as", "max@example.org", "--at", "01.12.2026 09:00"), "write the year first"),
+        (("schedule", EDITION, "--as", "max@example.org", "--at", ""), "--at names no time."),
+        (("schedule", EDITION, "--as", "max@example.org", "--at", " "), "--at names no time."),
+        (
+            ("staff", "add", "eve@example.org", "--role", "author", "--as", "ada@example.org"),
+            "that takes an administrator. An administrator can give that role: newsletter staff add ada@example.org "
+            "--role administrator --as ADMINISTRATOR",
+        ),
         (("staff", "add", "eve@example.org", "--role", "author"), "alone may add staff"),
         (("subscribers", "add", "nobody", "--consent-source", "form"), "is not an e-mail address"),
         (("subscribers", "show", "nobody@example.org"), "Nobody with the address"),
