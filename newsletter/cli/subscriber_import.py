@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -15,11 +15,14 @@ from newsletter.cli.rows import opened
 if TYPE_CHECKING:
     from newsletter.database.session import Database
     from newsletter.settings import Settings
+    from newsletter.subscriber_import.model import Verdict
     from newsletter.subscriber_import.runner import Importer
-    from newsletter.subscriber_import.tables import Import
+    from newsletter.subscriber_import.tables import Import, ImportRow
 
 SHOWN_ROWS = 20
-"""Rows that are named one by one; the others are in the file of refused rows, or in `--json`."""
+"""Rows that a dry run names one by one; the others are in the file of refused rows, or in `imports NUMBER`."""
+LISTED_ROWS = 50
+"""Rows that `imports NUMBER` names one by one; the others are in its `--json`."""
 
 
 def register(readers: typer.Typer) -> None:
@@ -83,7 +86,9 @@ def import_(
 
 
 def imports(
-    number: Annotated[int | None, typer.Argument(help="One of them, to see it row by row.")] = None,
+    number: Annotated[
+        int | None, typer.Argument(help="One of them, with its rows that are taken off, merged or refused.")
+    ] = None,
     json: Json = False,
 ) -> None:
     """Show all imports, or one of them."""
@@ -98,7 +103,7 @@ def imports(
                 if json:
                     say_json({**_as_json(row), "by_row": [_row_as_json(one) for one in list_rows(session, number)]})
                     return
-            _tell(settings, database, row, json=False)
+            _tell_row_by_row(database, row)
             return
         with database.read() as session:
             found = list_imports(session)
@@ -214,6 +219,13 @@ def _tell_what_to_do(row: Import) -> None:
 
 
 def _tell_shown(database: Database, row: Import) -> None:
+    from newsletter.subscriber_import.model import Verdict
+
+    _tell_found(database, row)
+    _tell_rows(database, row, [Verdict.REFUSED], SHOWN_ROWS)
+
+
+def _tell_found(database: Database, row: Import) -> None:
     from newsletter.subscriber_import.model import COUNTED, DOUBTS, EXPLANATIONS, Doubt, Reason, Verdict
     from newsletter.subscriber_import.queries import list_rows
 
@@ -233,10 +245,36 @@ def _tell_shown(database: Database, row: Import) -> None:
     with database.read() as session:
         for one in list_rows(session, row.number, doubtful=True, limit=SHOWN_ROWS):
             say(f"    row {one.line}: {one.address}{f' ({one.note})' if one.note else ''}")
-        for one in list_rows(session, row.number, verdict=Verdict.REFUSED, limit=SHOWN_ROWS):
-            written = (one.cells or {}).get("address", "")
+
+
+def _tell_rows(database: Database, row: Import, verdicts: Collection[Verdict], limit: int) -> int:
+    """Name rows of these verdicts one by one, and give how many."""
+    from newsletter.subscriber_import.queries import list_rows
+
+    named = 0
+    with database.read() as session:
+        for one in list_rows(session, row.number, verdicts=verdicts, limit=limit):
+            table = f" of {row.tables[one.table]['name']}" if len(row.tables) > 1 else ""
+            why = one.reason or (one.wish if one.verdict.value == "taken off" else "another row has the same address")
             detail = f" ({one.note})" if one.note else ""
-            say(f"  Row {one.line} is refused: {one.reason.value if one.reason else ''}{detail} {written}".rstrip())
+            say(f"  Row {one.line}{table} is {one.verdict}: {why}{detail} {_address(one)}".rstrip())
+            named += 1
+    return named
+
+
+def _tell_row_by_row(database: Database, row: Import) -> None:
+    from newsletter.subscriber_import.model import Verdict
+
+    say(f"Import {row.number} of {row.files}: {row.state.value}.")
+    _OF_STATE.get(row.state.value, _tell_found)(database, row)
+    verdicts = (Verdict.TAKEN_OFF, Verdict.MERGED, Verdict.REFUSED)
+    named = _tell_rows(database, row, verdicts, LISTED_ROWS)
+    more = sum(row.counts.get("verdicts", {}).get(verdict.value, 0) for verdict in verdicts) - named
+    if more > 0:
+        kept = f"{more:,} more: newsletter subscribers imports {row.number} --json" if named else "no longer kept"
+        say(f"  {'And' if named else 'Its rows are'} {kept}.")
+    if row.state.value == "shown":
+        _tell_what_to_do(row)
 
 
 def _counted(count: int, one: str, several: str) -> str:
@@ -306,12 +344,16 @@ def _as_json(row: Import) -> dict[str, Any]:
     }
 
 
-def _row_as_json(row: Any) -> dict[str, Any]:
+def _address(row: ImportRow) -> str:
+    """The address of a row as far as it is kept: of a refused one as it was written."""
+    return row.address or (row.cells or {}).get("address", "")
+
+
+def _row_as_json(row: ImportRow) -> dict[str, Any]:
     return {
-        "row": row.row,
+        "row": row.line,
         "table": row.table,
-        "line": row.line,
-        "address": row.address or (row.cells or {}).get("address"),
+        "address": _address(row) or None,
         "verdict": row.verdict.value,
         "reason": row.reason.value if row.reason else None,
         "doubt": row.doubt.value if row.doubt else None,

@@ -101,7 +101,7 @@ def write_refused(database: Database, number: int, target: Path) -> int:
 
 
 def _refused(session: Session, number: int, names: list[str]) -> Iterator[tuple[str, ...]]:
-    for row in list_rows(session, number, verdict=Verdict.REFUSED):
+    for row in list_rows(session, number, verdicts=[Verdict.REFUSED]):
         cells = row.cells or ({Column.ADDRESS.value: row.address} if row.address else {})
         cells = {**cells, Column.STATUS.value: _status(row.wish, cells.get(Column.STATUS.value, ""))}
         why = EXPLANATIONS[row.reason] if row.reason else ""

@@ -167,8 +167,8 @@ class Table:
 class StagedRow(NamedTuple):
     """A row of an import as it is kept until it is applied; only what is needed of it is in here.
 
-    `table` counts the tables of the file from 0. `cells` are those that were read, for the file of refused rows; they
-    are kept of nobody else.
+    `table` counts the tables of the file from 0. `doubt` is the first there is, `note` tells all of them. `cells` are
+    those that were read, for the file of refused rows; they are kept of nobody else.
     """
 
     row: int

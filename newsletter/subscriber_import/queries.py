@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from datetime import datetime, timedelta
 
 from sqlalchemy import func, select
@@ -44,12 +44,17 @@ def count_rows(session: Session, number: int) -> Counts:
 
 
 def list_rows(
-    session: Session, number: int, *, verdict: Verdict | None = None, doubtful: bool = False, limit: int | None = None
+    session: Session,
+    number: int,
+    *,
+    verdicts: Collection[Verdict] = (),
+    doubtful: bool = False,
+    limit: int | None = None,
 ) -> Iterator[ImportRow]:
-    """The rows of an import in their order, some at a time: of one verdict, or those that are new and doubtful."""
+    """The rows of an import in their order, some at a time: of some verdicts, or those that are new and doubtful."""
     statement = select(ImportRow).where(ImportRow.import_number == number).order_by(ImportRow.row).limit(limit)
-    if verdict:
-        statement = statement.where(ImportRow.verdict == verdict)
+    if verdicts:
+        statement = statement.where(ImportRow.verdict.in_(verdicts))
     if doubtful:
         statement = statement.where(ImportRow.verdict == Verdict.NEW, ImportRow.doubt.is_not(None))
     yield from session.scalars(statement.execution_options(yield_per=1_000))

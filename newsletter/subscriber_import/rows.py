@@ -77,7 +77,7 @@ class RowReader:
                 return None
             return self._refused(number, record, found.reason or Reason.NO_EMAIL, wish=self._read_wish(cells)[0])
         wish, unknown = self._read_wish(cells)
-        doubt, note = found.doubt, found.note
+        doubts = [(found.doubt, found.note)] if found.doubt else []
         topics: list[str] = []
         language = self._terms.language
         if wish is Wish.WANTS:
@@ -89,12 +89,13 @@ class RowReader:
                     )
                 topics = sorted(chosen)
             if self._language is not None and (text := cells[self._language].strip()):
-                language = find_language(text, self._terms.language) or ""
-                if not language:
-                    language, doubt, note = self._terms.language, doubt or Doubt.LANGUAGE, note or printable(text)
+                if known := find_language(text, self._terms.language):
+                    language = known
+                else:
+                    doubts.append((Doubt.LANGUAGE, f"{Doubt.LANGUAGE}: {printable(text)}"))
         given_at, unreadable = self._read_when(cells, wish)
         if unreadable:
-            doubt, note = doubt or Doubt.TIME, note or printable(unreadable)
+            doubts.append((Doubt.TIME, f"{Doubt.TIME}: {printable(unreadable)}"))
         verdict, reason = _judge(wish)
         key = address_key(found.address)
         return StagedRow(
@@ -107,8 +108,8 @@ class RowReader:
             wish,
             verdict,
             Reason.UNKNOWN_STATUS if unknown else reason,
-            printable(unknown) if unknown else note,
-            doubt,
+            printable(unknown) if unknown else "; ".join(note or doubt.value for doubt, note in doubts),
+            doubts[0][0] if doubts else None,
             language,
             topics or None,
             self._text_only is not None and is_yes(cells[self._text_only]),

@@ -116,7 +116,44 @@ def test_a_program_is_told_every_row(shell: Shell, sheet: Path) -> None:
     assert told["tables"][0]["dropped"] == ["Diagnosis"]
     rows = json.loads(shell("subscribers", "imports", "1", "--json"))["by_row"]
     assert [row["verdict"] for row in rows] == ["new", "taken off", "refused", "refused", "new", "refused"]
+    assert [row["row"] for row in rows] == [2, 3, 4, 5, 6, 7], "as a spreadsheet and the screen count them"
     assert json.loads(shell("subscribers", "imports", "--json"))[0]["state"] == "shown"
+
+
+def test_a_person_is_told_every_row_that_is_not_just_added(shell: Shell, sheet: Path) -> None:
+    sheet.write_text(f"{LIST}{ROWS}ANN@example.org,,,subscribed,\n")
+    shell("subscribers", "import", str(sheet), *SOURCE)
+    said = shell("subscribers", "imports", "1")
+    assert "  Row 3 is taken off: left bob@example.org\n" in said
+    assert "  Row 4 is refused: not an address nobody\n" in said
+    assert "  Row 5 is refused: unknown topic (unheard-of) dee@example.org\n" in said
+    assert "  Row 8 is merged: another row has the same address ANN@example.org\n" in said
+    assert said.count("  Row ") == 5
+    assert said.endswith("newsletter subscribers import --apply 1\n")
+    shell("subscribers", "import", "--apply", "1")
+    said = shell("subscribers", "imports", "1")
+    assert "  Row 3 is taken off: left\n" in said
+    assert "  Row 5 is refused: unknown topic (unheard-of) dee@example.org\n" in said
+
+
+def test_of_many_rows_the_first_are_named_and_of_which_file(shell: Shell, tmp_path: Path) -> None:
+    bad, good = tmp_path / "bad.csv", tmp_path / "good.csv"
+    bad.write_text("email\n" + "nobody\n" * 52)
+    good.write_text("email\nann@example.org\n")
+    shell("subscribers", "import", str(good), str(bad), *SOURCE)
+    said = shell("subscribers", "imports", "1")
+    assert "  Row 2 of bad.csv is refused: not an address nobody\n" in said
+    assert said.count("  Row ") == 50
+    assert "  And 2 more: newsletter subscribers imports 1 --json.\n" in said
+
+
+def test_every_doubt_about_a_row_is_shown(shell: Shell, tmp_path: Path) -> None:
+    file = tmp_path / "people.csv"
+    file.write_text("email,language,subscribed at\neve@gmial.com,Klingon,soon\ninfo@example.org,,\n")
+    said = shell("subscribers", "import", str(file), *SOURCE)
+    doubts = "gmial.com: did they mean gmail.com?; unknown language: Klingon; unreadable time: soon"
+    assert f"    row 2: eve@gmial.com ({doubts})\n" in said
+    assert "    row 3: info@example.org (no single person)\n" in said
 
 
 def test_an_export_comes_back_as_the_same_people_and_is_for_its_owner_alone(shell: Shell, tmp_path: Path) -> None:
