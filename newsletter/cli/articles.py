@@ -11,6 +11,7 @@ from newsletter.cli.console import Json, load_settings, say, say_json
 
 if TYPE_CHECKING:
     from newsletter.campaigns.article_import import ImportedArticle
+    from newsletter.campaigns.model import AudienceRule
     from newsletter.campaigns.writer import Workplace, WrittenArticle
     from newsletter.settings import Settings
 
@@ -32,9 +33,12 @@ def new(
     """
     from newsletter.campaigns.catalogue import list_campaigns
     from newsletter.campaigns.writer import PLACEHOLDER, new_campaign
+    from newsletter.clock import SystemClock
+    from newsletter.wiring import read_named_campaign
 
     settings = load_settings()
-    earlier = [folder for folder in list_campaigns(settings.workspace) if folder.name[:7] < month]
+    there = list_campaigns(settings.workspace)
+    earlier = [folder for folder in there if folder.name[:7] < month]
     made = new_campaign(
         settings.workspace,
         month,
@@ -43,16 +47,53 @@ def new(
         language=settings.clinic.language,
         like=earlier[-1] if earlier else None,
     )
+    present = f"{SystemClock().now().astimezone(settings.clinic.zone):%Y-%m}"
+    notes = [*made.notes, *_doubts_about_month(made.folder.name, [folder.name for folder in there], present)]
+    audience = read_named_campaign(settings, made.folder.name).audience
     if json:
-        say_json({"folder": made.folder, "like": made.like and made.like.name, "notes": made.notes})
+        say_json(
+            {
+                "folder": made.folder,
+                "like": made.like and made.like.name,
+                "audience": vars(audience),
+                "notes": notes,
+            }
+        )
         return
     say(f"Made {made.folder.relative_to(settings.workspace)}.")
     if made.like:
         say(f"Audience, language, mailings and send rules are those of {made.like.name}.")
-    for note in made.notes:
+    file = f"{made.folder.relative_to(settings.workspace)}/campaign.yaml"
+    say(f"It goes to {_audience_in_words(audience)}; change `audience` in {file}.")
+    for note in notes:
         say(f"Look: {note}")
     say(f"Now write where it says “{PLACEHOLDER}”.")
     say(f"A text from elsewhere comes in with: newsletter import-article FILE --campaign {made.folder.name}")
+
+
+def _doubts_about_month(made: str, there: list[str], present: str) -> list[str]:
+    """What is odd about the month of a new campaign: it has another one already, or it is past."""
+    month = made[:7]
+    doubts = []
+    if others := [name for name in there if name.startswith(month)]:
+        doubts.append(
+            f"{month} has a campaign already: {', '.join(others)}. In commands, write the whole name of the one you "
+            f"mean: newsletter check {made}"
+        )
+    if month < present:
+        doubts.append(
+            f"{month} lies in the past, and so do its send times. Correct `month`, or give each a later date."
+        )
+    return doubts
+
+
+def _audience_in_words(rule: AudienceRule) -> str:
+    words = f"readers of: {', '.join(rule.topics)}" if rule.topics else "everybody"
+    if rule.joined_before:
+        words += f", who joined before {rule.joined_before}"
+    if rule.not_mailed_within:
+        words += f", who had no mail for {rule.not_mailed_within} days"
+    return words + (", whatever language they read" if rule.any_language else "")
 
 
 def import_article(

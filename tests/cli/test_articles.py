@@ -89,6 +89,30 @@ def test_the_second_month_is_begun_from_the_first(place: Path) -> None:
     begun = newsletter(place, "new", "2026-12", "Calm")
 
     assert "are those of 2026-11-better-sleep" in begun.stdout
+    assert "It goes to everybody; change `audience` in campaigns/2026-12-calm/campaign.yaml." in begun.stdout
+
+
+def test_whom_a_new_month_goes_to_is_said(place: Path) -> None:
+    newsletter(place, "new", "2046-11", "Better sleep")
+    file = place / "campaigns" / "2046-11-better-sleep" / "campaign.yaml"
+    rule = "audience:\n  topics: [sleep]\n  not_mailed_within: 30\n"
+    file.write_text(file.read_text("utf-8").replace("# audience: {topics: [a-topic]}\n", rule), "utf-8")
+
+    begun = newsletter(place, "new", "2046-12", "Calm")
+
+    who = "It goes to readers of: sleep, who had no mail for 30 days; change `audience` in "
+    assert f"{who}campaigns/2046-12-calm/campaign.yaml." in begun.stdout
+    assert "Look:" not in begun.stdout
+    made = json.loads(newsletter(place, "new", "2047-01", "Rest", "--json").stdout)
+    assert (made["audience"]["topics"], made["notes"]) == (["sleep"], [])
+
+
+def test_a_month_that_has_a_campaign_already_or_is_past_is_asked_about(place: Path) -> None:
+    newsletter(place, "new", "2046-12", "Better sleep")
+    second = newsletter(place, "new", "2046-12", "Calm").stdout
+    assert "Look: 2046-12 has a campaign already: 2046-12-better-sleep." in second
+    assert "newsletter check 2046-12-calm" in second
+    assert "Look: 2020-01 lies in the past" in newsletter(place, "new", "2020-01", "Calm").stdout
 
 
 def test_with_several_months_a_text_is_shown_and_nothing_is_written(place: Path) -> None:
