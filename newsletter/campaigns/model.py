@@ -82,7 +82,7 @@ Item = Article | Video | Podcast
 
 @dataclass(frozen=True)
 class Mailing:
-    """One dated mail: `send_at` is an instant in UTC, `line` where `name` stands in campaign.yaml."""
+    """One dated mail: `send_at` is an instant in UTC, `line` and `subject_line` are those of campaign.yaml."""
 
     name: str
     send_at: datetime
@@ -91,6 +91,7 @@ class Mailing:
     opening: str | None
     items: tuple[Item, ...]
     line: int
+    subject_line: int
 
 
 @dataclass(frozen=True)

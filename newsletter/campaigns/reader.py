@@ -177,6 +177,7 @@ class _Reading:
                 if (item := self._item(e, ("mailings", at, "items", i))) is not None
             ),
             line=self.tree.line_of(("mailings", at)),
+            subject_line=self.tree.line_of(("mailings", at, "subject")),
         )
 
     def _item(self, entry: definition.ItemEntry, place: Place) -> model.Item | None:

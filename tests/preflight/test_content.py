@@ -71,6 +71,38 @@ def test_a_site_whose_name_ends_like_that_of_a_shortener_is_none(workspace: Path
     assert "heart.co/a hides" not in found
 
 
+def test_what_nobody_has_written_yet_is_named_with_its_own_file_and_line(workspace: Path) -> None:
+    article = f"{FOLDER}/neuroplastic-pain.md"
+    change(workspace, "\n---\n", "\n---\n\nWords.\n\nNow replace\nthis text with words.\n", article)
+    change(workspace, "subject: Pain", "subject: TODO Pain")
+    text = (workspace / article).read_text("utf-8")
+    line = text[: text.index("Now replace")].count("\n") + 1
+    campaign = (workspace / FOLDER / "campaign.yaml").read_text("utf-8")
+    subject_line = campaign[: campaign.index("subject: TODO")].count("\n") + 1
+
+    found = [one for one in findings(workspace).splitlines() if "is still in" in one]
+
+    assert found == [
+        f"stop  {FOLDER}/campaign.yaml:{subject_line} (opening): `TODO` is still in the subject. Write the real words.",
+        f"stop  {article}:{line}: `replace this text` is still in the text. Write the real words.",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("old", "file"),
+    [
+        ("Hello, and welcome", "campaign.yaml"),
+        ("Safe signals, loud", "campaign.yaml"),
+        ("The main idea", "campaign.yaml"),
+        ("title: ", "neuroplastic-pain.md"),
+    ],
+)
+def test_what_nobody_has_written_yet_is_found_once_in_every_file(workspace: Path, old: str, file: str) -> None:
+    change(workspace, old, f"{old} TODO " if old.endswith(" ") else f"TODO {old}", f"{FOLDER}/{file}")
+    (found,) = [one for one in findings(workspace).splitlines() if "is still in" in one]
+    assert found.startswith(f"stop  {FOLDER}/{file}:")
+
+
 def test_a_sign_and_an_address_are_no_html(workspace: Path) -> None:
     change(
         workspace,

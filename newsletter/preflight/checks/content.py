@@ -12,7 +12,7 @@ from newsletter.rendering.model import LinkTag
 
 SUBJECT_LENGTH = 60
 PREHEADER_LENGTHS = range(30, 111)
-PLACEHOLDERS = re.compile(r"replace this text|lorem ipsum|\bTODO\b|\bTBC\b|\bXXX\b", re.IGNORECASE)
+PLACEHOLDERS = re.compile(r"replace\s+this\s+text|lorem ipsum|\bTODO\b|\bTBC\b|\bXXX\b", re.IGNORECASE)
 
 HTML_TAG = re.compile(r"</?[a-z][a-z0-9]*(\s[^<>]*)?/?>|<!--", re.IGNORECASE)
 
@@ -24,6 +24,50 @@ def _texts(draft: Draft) -> Iterator[tuple[str, str]]:
             yield item.name, to_words(item.body)
         else:
             yield draft.place, to_words(item.summary or "")
+
+
+def _left_over(draft: Draft) -> Iterator[tuple[str, str, str]]:
+    """What nobody has written yet: its place, the part of the mail, and the words that stand for it."""
+    mailing = draft.mailing
+    if found := _placeholder(mailing.subject):
+        yield f"{draft.campaign.file}:{mailing.subject_line} ({mailing.name})", "subject", found[0]
+    if found := _placeholder(mailing.preheader or ""):
+        yield draft.place, "preheader", found[0]
+    places = list(_left_over_in_articles(draft))
+    if found := _placeholder(_words_of_campaign(draft)):
+        places.append((draft.place, found[0]))
+    # Whatever else a reader would see, of an author, a picture or the clinic's templates.
+    if not places and (found := _placeholder(draft.mail.text)):
+        places.append((draft.place, found[0]))
+    for place, words in places:
+        yield place, "text", words
+
+
+def _left_over_in_articles(draft: Draft) -> Iterator[tuple[str, str]]:
+    for item in draft.mailing.items:
+        if not isinstance(item, Article):
+            continue
+        if found := _placeholder("\n".join([item.title, *item.references])):
+            yield item.name, found[0]
+        if found := _placeholder(item.body):
+            yield f"{item.name}:{item.body_line + found[1]}", found[0]
+
+
+def _words_of_campaign(draft: Draft) -> str:
+    """What readers see that stands in campaign.yaml, but for subject and preheader."""
+    items = [item for item in draft.mailing.items if not isinstance(item, Article)]
+    parts = [
+        draft.campaign.theme,
+        draft.mailing.opening,
+        *(part for item in items for part in (item.title, item.summary)),
+    ]
+    return "\n".join(part for part in parts if part)
+
+
+def _placeholder(text: str) -> tuple[str, int] | None:
+    """The first words in a text that stand for others, and how many lines there are before them."""
+    found = PLACEHOLDERS.search(text)
+    return (" ".join(found[0].split()), text.count("\n", 0, found.start())) if found else None
 
 
 def check(draft: Draft) -> Iterator[Finding]:
@@ -60,9 +104,8 @@ def check(draft: Draft) -> Iterator[Finding]:
         )
     elif len(mailing.preheader) not in PREHEADER_LENGTHS:
         yield finding(Level.NOTE, f"the preheader has {len(mailing.preheader)} characters.", "40 to 90 read best.")
-    for where, words in (("subject", mailing.subject), ("preheader", draft.mail.preheader), ("text", draft.mail.text)):
-        if found := PLACEHOLDERS.search(words):
-            yield finding(Level.STOP, f"`{found[0]}` is still in the {where}.", "Write the real words.")
+    for place, where, words in _left_over(draft):
+        yield finding(Level.STOP, f"`{words}` is still in the {where}.", "Write the real words.", place)
     for place, words in _texts(draft):
         if found := HTML_TAG.search(words):
             yield finding(Level.WARN, f"readers would see `{found[0][:40]}` as it stands.", "Take HTML out.", place)
