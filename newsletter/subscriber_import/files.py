@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import codecs
+import re
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -21,6 +23,7 @@ from newsletter.subscriber_import.workbooks import read_sheets
 
 _ZIP, _GZIP, _OLD_OFFICE = b"PK\x03\x04", b"\x1f\x8b", b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
 _WORKBOOK = "[Content_Types].xml"
+_NOT_IN_TEXT = re.compile(rb"[\x00-\x08\x0e-\x19\x1b-\x1f]")
 _WORKBOOK_NAMES = (".xlsx", ".xlsm", ".xltx", ".xltm")
 _DOCUMENT_NAMES = (".docx", ".docm", ".doc")
 
@@ -40,7 +43,8 @@ def read_tables(path: Path) -> Iterator[Table]:
 
 def _read(file: BinaryIO, path: Path, size: int) -> Iterator[Table]:
     name = path.name
-    start = file.read(8)
+    head = file.read(4_096)
+    start = head[:8]
     file.seek(0)
     if size > MAX_UNPACKED:
         raise refuse(name, f"is larger than {MAX_UNPACKED // 1_000_000:,} MB.", "Divide the list into several.")
@@ -55,7 +59,7 @@ def _read(file: BinaryIO, path: Path, size: int) -> Iterator[Table]:
         yield Table(inner, explained(read_text_records(lambda: open_gzip(file, name, size), inner), name))
     elif start.startswith(_ZIP) or start.startswith(b"PK\x05\x06"):
         yield from _read_archive(file, name)
-    elif start and name.lower().endswith(_WORKBOOK_NAMES):
+    elif name.lower().endswith(_WORKBOOK_NAMES) and not _is_text(head):
         raise _is_no_workbook(name)
     else:
         yield Table(name, read_text_records(lambda: bounded(path.open("rb"), name, size), name))
@@ -79,6 +83,11 @@ def _read_archive(file: BinaryIO, name: str) -> Iterator[Table]:
             yield from read_zip(archive, name)
 
 
+def _is_text(head: bytes) -> bool:
+    """Whether a file begins like text; some programs give CSV the name of a workbook."""
+    return head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) or not _NOT_IN_TEXT.search(head)
+
+
 def _is_document(name: str) -> Exception:
     return refuse(name, "is a Word document.", "Put the list into a spreadsheet, and save it as .xlsx or CSV.")
 
@@ -87,5 +96,5 @@ def _is_no_workbook(name: str) -> Exception:
     return refuse(
         name,
         "is not an Excel workbook, or is damaged.",
-        "Save it again in Excel, or export it anew; name a CSV file .csv.",
+        "Save it again in Excel, or export it anew.",
     )

@@ -86,6 +86,13 @@ def test_a_workbook_is_read_sheet_by_sheet_as_it_was_last_shown(tmp_path: Path) 
     assert [row.line for row in rows] == [4, 2, 3]
 
 
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "cp1252"])
+def test_a_csv_file_with_the_name_of_a_workbook_is_read(tmp_path: Path, encoding: str) -> None:
+    content = "email;name\nann@example.org;Müller\n".encode(encoding)
+    rows, _ = read_bytes(tmp_path, content, "people.xlsx")
+    assert wishes(rows) == {"ann@example.org": "wants it"}
+
+
 def test_a_formula_is_not_run_and_a_date_is_a_time(tmp_path: Path) -> None:
     row = (
         '<row r="2"><c r="A2" t="str"><f>HYPERLINK("http://evil.example")</f><v>ann@example.org</v></c></row>'
@@ -180,7 +187,6 @@ BOMBS: dict[str, tuple[Callable[[], bytes], str]] = {
     "noise.xlsx": (lambda: b"\x01" + os.urandom(5_000), "is not an Excel workbook, or is damaged"),
     "spoilt.xlsx": (lambda: b"XX" + workbook(People=[["email"]])[2:], "is not an Excel workbook, or is damaged"),
     "cut.xlsx": (lambda: workbook(People=[["email"]])[:-200], "is damaged, or is not all of it"),
-    "table.xlsx": (lambda: b"email\nann@example.org\n", "is not an Excel workbook"),
     "packed.xlsx": (lambda: packed(("people.csv", b"email\n")), "is not an Excel workbook, or is damaged"),
     "empty.xlsx": (lambda: b"", "is empty"),
     "calc.ods": (lambda: packed(("mimetype", b"application/vnd.oasis")), "is an OpenDocument file"),
