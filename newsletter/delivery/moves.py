@@ -238,7 +238,7 @@ def tell_if_accepted_twice(
         NoticeKind.ACCEPTED_TWICE,
         session.get_one(Edition, edition).id,
         cause=attempt,
-        reason=f"up to {people} people may have it two times (batch {number})",
+        reason=f"up to {people} {'person' if people == 1 else 'people'} may have it two times (batch {number})",
         now=now,
         attempts=[attempt, *(other.id for other in others)],
     )

@@ -128,7 +128,7 @@ def test_sent_again_after_all_the_second_try_alone_counts(shell: Shell, double: 
     schedule_once()
     said = shell("status", EDITION)
     assert "was accepted twice: 1 person may have the mail two times." in said
-    assert "accepted twice: up to 1 people may have it two times (batch" in said
+    assert "accepted twice: up to 1 person may have it two times (batch" in said
     [row] = json.loads(shell("status", EDITION, "--json"))
     assert [notice["kind"] for notice in row["notices"]] == ["accepted twice"]
     assert row["notices"][0]["told_at"]
