@@ -76,10 +76,8 @@ _TITLES = {
         | fecha de alta
     """,
     Column.LANGUAGE: "language | lang | preferred language | sprache | langue | idioma | lingua | taal | locale",
-    Column.TOPICS: """
-        topics | topic | interests | themen | thema | interessen | sujets | sujet | themes | interets
-        | centres d interet | temas | intereses | argomenti | interessi | onderwerpen | interesses
-    """,
+    # No "interests": with that other services export what they ask, whose answers are no topics of ours.
+    Column.TOPICS: "topics | themen | sujets | temas | argomenti | onderwerpen",
     Column.TEXT_ONLY: "text only",
 }
 TITLES: Mapping[Column, tuple[str, ...]] = {column: listed(titles) for column, titles in _TITLES.items()}

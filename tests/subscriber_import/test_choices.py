@@ -55,9 +55,14 @@ def test_any_topics_come_back_from_any_separator(names: list[str], separator: st
     assert chosen == {titles.get(name, name) for name in names}
 
 
-@pytest.mark.parametrize("title", ["Themen", "Thema", "Interessen", "sujets", "Intérêts", "Interests", "topics"])
+@pytest.mark.parametrize("title", ["Themen", "sujets", "Temas", "topics"])
 def test_a_column_of_topics_is_known_by_its_title(title: str) -> None:
     assert find_column(title) is Column.TOPICS
+
+
+@pytest.mark.parametrize("title", ["Interests", "Interessen", "Intérêts", "Theme"])
+def test_what_another_service_asked_is_no_topic_of_ours(title: str) -> None:
+    assert find_column(title) is not Column.TOPICS
 
 
 @pytest.mark.parametrize(
