@@ -231,9 +231,12 @@ def forget_reader_notices(session: Session, subscribers: Sequence[int]) -> None:
 
 def withdraw_answers(session: Session, subscriber: int) -> None:
     """Answer no sign-up of a person any more whose answer has not gone yet; a later one is answered as ever."""
+    open_sign_ups = select(SignUp.number).where(SignUp.subscriber == subscriber, SignUp.confirmed_at.is_(None))
     session.execute(
         delete(ReaderNotice).where(
-            ReaderNotice.subscriber == subscriber, ReaderNotice.kind.in_(ANSWERS), ReaderNotice.sent_at.is_(None)
+            ReaderNotice.subscriber == subscriber,
+            ReaderNotice.sent_at.is_(None),
+            or_(ReaderNotice.kind == _KIND.HERE_ALREADY, ReaderNotice.sign_up.in_(open_sign_ups)),
         )
     )
 
